@@ -1,0 +1,73 @@
+//! The engine's protocols as pure state machines: a state, an input, outputs, and one visible `match` each.
+//!
+//! Nothing here touches a disk or a clock. Whoever drives a machine performs its outputs **in order, one at a time**,
+//! and hands back what came of each before it performs the next; the rules below rely on that order.
+//!
+//! | machine | decides |
+//! |---|---|
+//! | [`prepare`] | whether the foreign managers of one transaction all vote for it |
+//! | [`commit`] | the fate of one batch: the vote of L1, the decision in the log, the finish of every participant |
+//! | [`redrive`] | what a participant is told again that failed to hear its verdict, or died in doubt |
+//!
+//! A transaction that names foreign managers runs `prepare` outside any batch, for as long as they take, and then
+//! joins the next batch with their votes. A transaction that names none joins at once. `T` is the caller's name for a
+//! transaction; a transaction keeps its name over retries and restarts.
+
+use std::fmt;
+
+pub mod commit;
+pub mod prepare;
+pub mod redrive;
+
+/// One who votes on a commit and is told how it ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Participant<T> {
+    /// The exact index over the live records. It takes part in every batch.
+    L1,
+    /// A foreign manager, in one transaction.
+    Manager {
+        /// Which.
+        manager: ManagerId,
+        /// In which transaction.
+        tx: T,
+    },
+}
+
+/// A foreign manager: its place in the order of names. Not stable over a change of configuration, so never stored.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ManagerId(pub u16);
+
+/// What a participant promised to finish, in few bits: it goes into the log with the decision, and later tells what
+/// was voted on from what merely has the same name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Digest(pub u64);
+
+/// How a transaction ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Verdict {
+    /// The log decided it.
+    Committed,
+    /// The log did not, and never will.
+    Aborted,
+}
+
+impl fmt::Display for ManagerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m{}", self.0)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Participant<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Participant::L1 => f.write_str("l1"),
+            Participant::Manager { manager, tx } => write!(f, "{manager}/{tx}"),
+        }
+    }
+}
