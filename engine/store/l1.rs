@@ -1,0 +1,128 @@
+//! The files of L1: a base (`l1/index.<lsn>`) with every row as of a frame of the log, and deltas (`l1/delta.<lsn>`)
+//! with what one frame changed.
+//!
+//! They are a cache: each can be made again from the ground truth, so none is believed for its name. A file says which
+//! database it belongs to, which frame it was made from and which frame it builds on, and ends in a digest of all that;
+//! a reader gives back rows only once the digest is right. Which digest is *decided*, the log or the manifest says, and
+//! what to do with a file that is missing, stale or too new, `memory` does.
+
+use stormproof_contract::Disk;
+
+use super::{Digest, StoreResult, log::LogId};
+use crate::ids::{Lsn, RecordId, Version};
+
+/// The directory of L1's files.
+pub const DIRECTORY: &str = "l1";
+
+/// What an L1 file is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum L1Kind {
+    /// Every row there is.
+    Index,
+    /// What one frame changed.
+    Delta,
+}
+
+/// An L1 file's name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct L1Name {
+    /// What it is.
+    pub kind: L1Kind,
+    /// The frame it is as of.
+    pub lsn: Lsn,
+    /// Whether it still has the name it is written under, before its rename.
+    pub temporary: bool,
+}
+
+/// What an L1 file says of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct L1Head {
+    /// What it is.
+    pub kind: L1Kind,
+    /// Which database it belongs to.
+    pub log: LogId,
+    /// Components of each row.
+    pub components: u32,
+    /// The metric, as `vector` numbers it.
+    pub metric: u8,
+    /// The frame whose state a delta builds on; for a base, the same as `lsn`.
+    pub before: Lsn,
+    /// The frame it is as of.
+    pub lsn: Lsn,
+}
+
+/// A row to be written.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct L1Row<'a> {
+    /// Of which record.
+    pub id: RecordId,
+    /// Of which writing.
+    pub version: Version,
+    /// Its vector, with as many components as the head says.
+    pub vector: &'a [f32],
+}
+
+/// An L1 file, read and verified.
+#[derive(Clone, PartialEq, Debug)]
+pub struct L1File {
+    /// What it says of itself.
+    pub head: L1Head,
+    /// What it is recognised by.
+    pub digest: Digest,
+    /// Rows without their vectors, in the order they were written.
+    pub rows: Vec<(RecordId, Version)>,
+    /// The rows' vectors, one after another.
+    pub vectors: Vec<f32>,
+    /// Records that are gone, and the version of their absence. Empty in a base.
+    pub tombstones: Vec<(RecordId, Version)>,
+}
+
+impl L1Name {
+    /// The path of the file.
+    pub fn path(&self) -> String {
+        unimplemented!()
+    }
+
+    /// The name it has, or will have, after its rename.
+    #[must_use]
+    pub fn renamed(self) -> L1Name {
+        L1Name { temporary: false, ..self }
+    }
+}
+
+impl L1File {
+    /// The rows, with their vectors.
+    pub fn rows(&self) -> impl Iterator<Item = L1Row<'_>> {
+        std::iter::empty()
+    }
+}
+
+/// Writes an L1 file, not synced, over any other of that name, and gives back what it is recognised by.
+pub fn write(
+    disk: &dyn Disk,
+    name: L1Name,
+    head: &L1Head,
+    rows: &[L1Row<'_>],
+    tombstones: &[(RecordId, Version)],
+) -> StoreResult<Digest> {
+    let _ = (disk, name, head, rows, tombstones);
+    unimplemented!()
+}
+
+/// Makes a file that was written durable (its bytes, not its name).
+pub fn sync(disk: &dyn Disk, name: L1Name) -> StoreResult<()> {
+    let _ = (disk, name);
+    unimplemented!()
+}
+
+/// Reads and verifies an L1 file. A file that is missing is a disk error of that kind.
+pub fn read(disk: &dyn Disk, name: L1Name) -> StoreResult<L1File> {
+    let _ = (disk, name);
+    unimplemented!()
+}
+
+/// The L1 files there are, in order, and the names in the directory that are none of ours.
+pub fn list(disk: &dyn Disk) -> StoreResult<Vec<L1Name>> {
+    let _ = disk;
+    unimplemented!()
+}

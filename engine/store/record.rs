@@ -1,0 +1,151 @@
+//! A record: what a memory item is made of, its bounds, its bytes and its JSON form.
+//!
+//! Bounds are checked when a record is accepted ([`Record::check`]) and again when one is read, so that a damaged
+//! length cannot ask for more memory than the bytes it came in.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use stormproof_contract::WallTime;
+
+use super::{
+    StoreError, StoreResult,
+    codec::{Cursor, Flaw, put_f32s, put_text, put_u32, put_u64},
+};
+use crate::ids::{RecordId, Version};
+
+/// The most components of a vector.
+pub const COMPONENTS_MAX: usize = 65_536;
+/// The longest text, in bytes.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
+/// The most attributes.
+pub const ATTRIBUTES_MAX: usize = 256;
+/// The longest name of an attribute, and the longest value, in bytes.
+pub const ATTRIBUTE_BYTES_MAX: usize = 4096;
+/// The most links.
+pub const LINKS_MAX: usize = 65_536;
+
+/// A memory item.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Its name.
+    pub id: RecordId,
+    /// Which writing of it this is.
+    pub version: Version,
+    /// Its embedding.
+    pub vector: Vec<f32>,
+    /// What it says.
+    pub text: String,
+    /// What is known of it.
+    pub attributes: BTreeMap<String, String>,
+    /// Records it refers to.
+    pub links: Vec<RecordId>,
+    /// When it was created, by the wall clock of whoever did.
+    #[serde(with = "wall_time_ns")]
+    pub created_at: WallTime,
+    /// How far it is consolidated: 0 is new.
+    pub kappa: f32,
+}
+
+impl Record {
+    /// Whether the format can hold it: sizes within their bounds, numbers finite.
+    pub fn check(&self) -> StoreResult<()> {
+        within("the vector's components", self.vector.len(), COMPONENTS_MAX)?;
+        within("the text's bytes", self.text.len(), TEXT_BYTES_MAX)?;
+        within("the attributes", self.attributes.len(), ATTRIBUTES_MAX)?;
+        for (name, value) in &self.attributes {
+            within("the bytes of an attribute's name", name.len(), ATTRIBUTE_BYTES_MAX)?;
+            within("the bytes of an attribute's value", value.len(), ATTRIBUTE_BYTES_MAX)?;
+        }
+        within("the links", self.links.len(), LINKS_MAX)?;
+        finite("component", &self.vector)?;
+        finite("kappa", &[self.kappa])
+    }
+
+    /// The bytes it takes in the binary format; a fair measure of what it takes in memory.
+    pub fn weight(&self) -> usize {
+        let attributes: usize = self.attributes.iter().map(|(name, value)| 8 + name.len() + value.len()).sum();
+        FIXED_BYTES + 4 * self.vector.len() + self.text.len() + attributes + 8 * self.links.len()
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.id.0);
+        put_u64(out, self.version.0);
+        put_u64(out, self.created_at.0);
+        put_u32(out, self.kappa.to_bits());
+        put_u32(out, self.vector.len() as u32);
+        put_f32s(out, &self.vector);
+        put_text(out, &self.text);
+        put_u32(out, self.attributes.len() as u32);
+        for (name, value) in &self.attributes {
+            put_text(out, name);
+            put_text(out, value);
+        }
+        put_u32(out, self.links.len() as u32);
+        self.links.iter().for_each(|link| put_u64(out, link.0));
+    }
+
+    pub(super) fn decode(from: &mut Cursor<'_>) -> Result<Record, Flaw> {
+        let begin = from.position();
+        let id = RecordId(from.u64()?);
+        let version = Version(from.u64()?);
+        let created_at = WallTime(from.u64()?);
+        let kappa = f32::from_bits(from.u32()?);
+        let components = from.count("components", COMPONENTS_MAX, 4)?;
+        let vector = from.f32s(components)?;
+        let text = from.text(TEXT_BYTES_MAX)?.to_owned();
+        let attributes = decode_attributes(from)?;
+        let count = from.count("links", LINKS_MAX, 8)?;
+        let links = (0..count).map(|_| from.u64().map(RecordId)).collect::<Result<_, _>>()?;
+        let record = Record { id, version, vector, text, attributes, links, created_at, kappa };
+        record.check().map_err(|error| Flaw::new(begin, "a record within its bounds", error.to_string()))?;
+        Ok(record)
+    }
+}
+
+/// The bytes of a record without its parts: id, version, time, kappa and four lengths.
+const FIXED_BYTES: usize = 3 * 8 + 4 + 4 * 4;
+
+fn decode_attributes(from: &mut Cursor<'_>) -> Result<BTreeMap<String, String>, Flaw> {
+    let count = from.count("attributes", ATTRIBUTES_MAX, 8)?;
+    let mut attributes = BTreeMap::new();
+    for _ in 0..count {
+        let begin = from.position();
+        let name = from.text(ATTRIBUTE_BYTES_MAX)?.to_owned();
+        let value = from.text(ATTRIBUTE_BYTES_MAX)?.to_owned();
+        if attributes.insert(name, value).is_some() {
+            return Err(Flaw::new(begin, "each attribute once", "an attribute again"));
+        }
+    }
+    Ok(attributes)
+}
+
+fn within(what: &'static str, found: usize, max: usize) -> StoreResult<()> {
+    if found > max {
+        return Err(StoreError::TooBig { what, found: found as u64, max: max as u64 });
+    }
+    Ok(())
+}
+
+fn finite(what: &'static str, numbers: &[f32]) -> StoreResult<()> {
+    match numbers.iter().position(|number| !number.is_finite()) {
+        Some(at) => Err(StoreError::NotFinite { what, at }),
+        None => Ok(()),
+    }
+}
+
+/// The contract's time has no JSON form of its own: nanoseconds since 1970.
+mod wall_time_ns {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use stormproof_contract::WallTime;
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    pub(super) fn serialize<S: Serializer>(time: &WallTime, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(time.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<WallTime, D::Error> {
+        u64::deserialize(from).map(WallTime)
+    }
+}
