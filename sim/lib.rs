@@ -1,1 +1,4 @@
 //! Placeholder.
+
+pub mod check;
+pub mod world;

@@ -1,0 +1,3 @@
+//! The simulated world: machines, disks, networks, time.
+
+pub mod fs;
