@@ -1,0 +1,95 @@
+//! A block: rows side by side, about 64 KiB of them, to which rows are added at the end and of which none changes.
+//!
+//! A block is full or it is the index's tail. Clones of an index share its blocks; the first row added to a shared tail
+//! copies it, which is why a block is small: that copy is the price of a snapshot. Larger would not be faster to scan.
+
+use super::kernels::Stripe;
+use crate::ids::{RecordId, Version};
+
+/// What the components of a full block take, roughly: a long row fills a block alone.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// The most rows of a block: who lives is kept in one word.
+const BLOCK_ROWS_MAX: usize = 64;
+
+/// See the file's description.
+#[derive(Debug)]
+pub(super) struct Block {
+    ids: Vec<RecordId>,
+    versions: Vec<Version>,
+    scales: Vec<f32>,
+    stripes: Vec<Stripe>,
+    stripes_per_row: usize,
+    rows_max: usize,
+}
+
+impl Clone for Block {
+    /// Keeps room for all rows, which the clone of a vector would not: a clone is made to be added to.
+    fn clone(&self) -> Self {
+        let mut clone = Self::new(self.stripes_per_row);
+        clone.ids.extend_from_slice(&self.ids);
+        clone.versions.extend_from_slice(&self.versions);
+        clone.scales.extend_from_slice(&self.scales);
+        clone.stripes.extend_from_slice(&self.stripes);
+        clone
+    }
+}
+
+impl Block {
+    /// An empty block with room for all its rows.
+    pub(super) fn new(stripes_per_row: usize) -> Self {
+        let rows_max = (BLOCK_BYTES / (stripes_per_row * size_of::<Stripe>())).clamp(1, BLOCK_ROWS_MAX);
+        Self {
+            ids: Vec::with_capacity(rows_max),
+            versions: Vec::with_capacity(rows_max),
+            scales: Vec::with_capacity(rows_max),
+            stripes: Vec::with_capacity(rows_max * stripes_per_row),
+            stripes_per_row,
+            rows_max,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len() == self.rows_max
+    }
+
+    pub(super) fn id(&self, row: usize) -> RecordId {
+        self.ids[row]
+    }
+
+    pub(super) fn version(&self, row: usize) -> Version {
+        self.versions[row]
+    }
+
+    pub(super) fn scale(&self, row: usize) -> f32 {
+        self.scales[row]
+    }
+
+    pub(super) fn stripes(&self, row: usize) -> &[Stripe] {
+        &self.stripes[row * self.stripes_per_row..][..self.stripes_per_row]
+    }
+
+    /// Adds a row and returns its position.
+    pub(super) fn push(&mut self, id: RecordId, version: Version, scale: f32, vector: &[f32]) -> usize {
+        let (row, start) = (self.len(), self.stripes.len());
+        self.ids.push(id);
+        self.versions.push(version);
+        self.scales.push(scale);
+        self.stripes.resize(start + self.stripes_per_row, Stripe::ZERO);
+        Stripe::fill(&mut self.stripes[start..], vector, 1.0);
+        row
+    }
+
+    /// Adds a copy of another block's row and returns its position.
+    pub(super) fn push_from(&mut self, other: &Self, row: usize) -> usize {
+        self.ids.push(other.id(row));
+        self.versions.push(other.version(row));
+        self.scales.push(other.scale(row));
+        self.stripes.extend_from_slice(other.stripes(row));
+        self.len() - 1
+    }
+}

@@ -1,0 +1,27 @@
+//! Distances, and the exact flat index that serves as tier L1.
+//!
+//! - [`Shape`] says what a vector of the index is: its [`Dim`], its [`Metric`], and which components are refused;
+//! - [`Kernels`] computes distances. Every implementation adds in one documented order, so that all of them agree to
+//!   the last bit: a simulated run and a real one rank alike, on every machine;
+//! - [`FlatIndex`] holds the rows. Cloning it takes two pointer copies, and a clone never changes: a clone is the view
+//!   that readers search while one writer goes on, and a clone thrown away is an aborted transaction;
+//! - [`Scan`] is a search cut into steps, for a query that lets others run between them.
+//!
+//! Nothing here knows of files, transactions or time. What is durable is decided in `store`; which rows belong in the
+//! index, and whether a hit is current, in `memory`.
+
+mod block;
+mod flat;
+mod kernels;
+mod map;
+mod metric;
+mod scan;
+mod simd;
+
+#[cfg(test)]
+mod model;
+
+pub use flat::{FlatIndex, Row};
+pub use kernels::Kernels;
+pub use metric::{Dim, Metric, Shape, VectorError};
+pub use scan::{Hit, Scan};

@@ -1,0 +1,145 @@
+//! A search in steps: a value that compares some rows at a time, so that others may run between its steps.
+//!
+//! It owns a clone of the index and is therefore about one version of it, whatever is written meanwhile. The answer
+//! does not depend on where the steps were cut.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use super::Kernels;
+use super::flat::{BlockNo, FlatIndex, LiveBlock};
+use super::kernels::Stripe;
+use super::metric::{Shape, VectorError};
+use crate::ids::{RecordId, Version};
+
+/// A row that a search has found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit {
+    /// The record.
+    pub id: RecordId,
+    /// Which writing of it was compared.
+    pub version: Version,
+    /// How far it is from the query, by the index's metric. Finite.
+    pub distance: f32,
+}
+
+/// A search under way. See the file's description.
+#[derive(Debug)]
+pub struct Scan {
+    index: FlatIndex,
+    query: Box<[Stripe]>,
+    next: BlockNo,
+    best: Best,
+}
+
+impl Scan {
+    /// Starts a search for the `k` rows of `index` nearest to `query`.
+    pub fn new(index: FlatIndex, query: &[f32], k: usize) -> Result<Self, VectorError> {
+        let query = index.shape().prepare_query(query)?;
+        Ok(Self { index, query, next: BlockNo(0), best: Best { hits: BinaryHeap::new(), k } })
+    }
+
+    /// Compares about `rows_max` more rows (to the end of a block, and at least one block). True when none is left.
+    pub fn step(&mut self, rows_max: usize) -> bool {
+        self.step_where(rows_max, |_, _| true)
+    }
+
+    /// The same, letting only rows be found that `keep` accepts. It is asked only about rows near enough to be among
+    /// the answers.
+    pub fn step_where(&mut self, rows_max: usize, mut keep: impl FnMut(RecordId, Version) -> bool) -> bool {
+        if self.best.k == 0 {
+            return true;
+        }
+        let (shape, kernels) = (self.index.shape(), self.index.kernels());
+        let mut rows = 0;
+        for (number, held) in self.index.blocks_from(self.next) {
+            if rows >= rows_max.max(1) {
+                return false;
+            }
+            self.best.offer_block(shape, kernels, held, &self.query, &mut keep);
+            self.next = BlockNo(number.0 + 1);
+            rows += held.block.len();
+        }
+        true
+    }
+
+    /// The nearest of the rows compared so far, nearest first, those equally far by ascending id.
+    pub fn finish(self) -> Vec<Hit> {
+        self.best.hits.into_sorted_vec().into_iter().map(|Ranked(hit)| hit).collect()
+    }
+}
+
+/// The best hits so far, the worst of them on top.
+#[derive(Debug)]
+struct Best {
+    hits: BinaryHeap<Ranked>,
+    k: usize,
+}
+
+impl Best {
+    fn offer_block(
+        &mut self,
+        shape: Shape,
+        kernels: Kernels,
+        held: &LiveBlock,
+        query: &[Stripe],
+        mut keep: impl FnMut(RecordId, Version) -> bool,
+    ) {
+        let block = &held.block;
+        let mut rows = held.live_rows().peekable();
+        while let Some(row) = rows.next() {
+            let next = *rows.peek().unwrap_or(&row);
+            let (stripes, next, bound) = (block.stripes(row), block.stripes(next), self.bound());
+            let distance = shape.measure(kernels, stripes, block.scale(row), query, bound, next);
+            // One comparison dismisses nearly every row. What is above the bound need not even be a distance.
+            if distance <= bound {
+                self.offer(Hit { id: block.id(row), version: block.version(row), distance }, &mut keep);
+            }
+        }
+    }
+
+    /// What is farther than this is not among the best.
+    fn bound(&self) -> f32 {
+        match self.hits.peek() {
+            Some(Ranked(worst)) if self.hits.len() == self.k => worst.distance,
+            Some(_) | None => f32::INFINITY,
+        }
+    }
+
+    fn offer(&mut self, hit: Hit, mut keep: impl FnMut(RecordId, Version) -> bool) {
+        if self.hits.len() < self.k {
+            if keep(hit.id, hit.version) {
+                self.hits.push(Ranked(hit));
+            }
+        } else if let Some(mut worst) = self.hits.peek_mut()
+            && Ranked(hit) < *worst
+            && keep(hit.id, hit.version)
+        {
+            *worst = Ranked(hit);
+        }
+    }
+}
+
+/// A hit, ordered by its distance and then by its id.
+#[derive(Debug)]
+struct Ranked(Hit);
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.distance.total_cmp(&other.0.distance).then(self.0.id.cmp(&other.0.id))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ranked {}
