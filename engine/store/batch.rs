@@ -9,8 +9,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{
-    Digest, Record,
+    Digest, Record, StoreResult,
     codec::{Cursor, Flaw, put_text, put_u32, put_u64},
+    record::within,
 };
 use crate::ids::{RecordId, Version};
 
@@ -204,6 +205,29 @@ impl Batch {
     pub fn weight(&self) -> usize {
         let transactions: usize = self.transactions.iter().map(Transaction::weight).sum();
         votes_weight(&self.votes) + 4 + transactions
+    }
+
+    /// Whether the format can hold it.
+    pub fn check(&self) -> StoreResult<()> {
+        within("the bytes of a batch", self.weight(), WEIGHT_MAX)?;
+        within("the votes on a batch", self.votes.len(), VOTES_MAX)?;
+        for transaction in &self.transactions {
+            within("the votes on a transaction", transaction.votes.len(), VOTES_MAX)?;
+        }
+        self.writes().try_for_each(|write| match write {
+            Write::Put(record) => record.check(),
+            Write::Delete { .. } => Ok(()),
+        })
+    }
+
+    pub(super) fn encode_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("maps have texts for keys, and nothing else can fail in memory")
+    }
+
+    pub(super) fn decode_json(bytes: &[u8]) -> Result<Batch, Flaw> {
+        let batch: Batch = serde_json::from_slice(bytes).map_err(|error| Flaw::new(0, "a batch", error.to_string()))?;
+        batch.check().map_err(|error| Flaw::new(0, "a batch within its bounds", error.to_string()))?;
+        Ok(batch)
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {

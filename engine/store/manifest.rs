@@ -11,11 +11,13 @@
 
 use std::sync::Arc;
 
-use stormproof_contract::Disk;
+use stormproof_contract::{Disk, Open};
 
 use super::{
-    Digest, StoreResult,
-    log::{LogId, LogNo},
+    Digest, StoreError, StoreResult,
+    codec::{Cursor, Flaw, put_u32, put_u64},
+    files::read_whole,
+    log::{LogId, LogNo, holds_frames},
 };
 use crate::ids::Lsn;
 
@@ -25,6 +27,15 @@ pub const PATH: &str = "manifest";
 pub const TEMPORARY: &str = "manifest.tmp";
 /// The points of an installation.
 pub const POINTS: [&str; 3] = ["manifest.written", "manifest.synced", "manifest.renamed"];
+
+const MAGIC: [u8; 8] = *b"STORMMAN";
+const VERSION: u32 = 1;
+/// The most files of a log that are named at a time.
+const LOGS_MAX: usize = 1 << 16;
+/// No sequence and no number of a file comes near this, so that counting on from one that was read cannot overflow.
+const NUMBER_MAX: u64 = 1 << 63;
+/// More than the longest manifest.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// Which files count, and what is true of them all.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,8 +82,9 @@ impl ManifestFile {
     /// Reads the manifest. `None` if nothing was ever decided here: the database is to be created, over whatever an
     /// earlier attempt at that left. [`super::log::Log::resume`] makes what was read durable, before it is built on.
     pub fn load(disk: &Arc<dyn Disk>) -> StoreResult<Option<ManifestFile>> {
-        let _ = disk;
-        unimplemented!()
+        let Some(bytes) = read_whole(&**disk, PATH, BYTES_MAX)? else { return nothing_decided(&**disk).map(|()| None) };
+        let current = Manifest::decode(&bytes)?;
+        Ok(Some(ManifestFile { disk: Arc::clone(disk), tried: current.sequence, current }))
     }
 
     /// The manifest in force.
@@ -84,7 +96,114 @@ impl ManifestFile {
     /// [`current`](Self::current) is still the old one, nothing that either names may be removed, and the change is
     /// not to be relied on.
     pub fn install(&mut self, change: impl FnOnce(&mut Manifest)) -> StoreResult<()> {
-        let _ = (&self.disk, &self.tried, change);
-        unimplemented!()
+        let mut next = self.current.clone();
+        change(&mut next);
+        self.tried += 1;
+        next.sequence = self.tried;
+        let file = self.disk.open(TEMPORARY, Open::Truncate)?;
+        file.write_all_at(0, &[&next.encode()])?;
+        self.disk.point("manifest.written")?;
+        file.sync()?;
+        self.disk.point("manifest.synced")?;
+        self.disk.rename(TEMPORARY, PATH)?;
+        self.disk.point("manifest.renamed")?;
+        self.disk.sync_dir("")?;
+        self.current = next;
+        Ok(())
+    }
+}
+
+/// That no log file holds a frame. Frames are written only once a manifest is durable, so with frames and without a
+/// manifest, a file was lost.
+fn nothing_decided(disk: &dyn Disk) -> StoreResult<()> {
+    for entry in disk.list("")? {
+        if LogNo::of_path(&entry.name).map_or(Ok(false), |no| holds_frames(disk, no))? {
+            return Err(StoreError::MissingManifest { path: PATH.into(), found: entry.name.into() });
+        }
+    }
+    Ok(())
+}
+
+impl Manifest {
+    fn encode(&self) -> Vec<u8> {
+        assert!((1..=LOGS_MAX).contains(&self.logs.len()), "a manifest names 1 to {LOGS_MAX} files of the log");
+        let mut out = Vec::new();
+        out.extend_from_slice(&MAGIC);
+        put_u32(&mut out, VERSION);
+        put_u32(&mut out, self.components);
+        put_u64(&mut out, self.sequence);
+        out.extend_from_slice(&self.log.0.to_le_bytes());
+        out.extend_from_slice(&[self.metric, u8::from(self.l1.is_some()), 0, 0]);
+        let base = self.l1.unwrap_or(L1Base { lsn: Lsn(0), digest: Digest([0; Digest::LEN]) });
+        put_u64(&mut out, base.lsn.0);
+        out.extend_from_slice(&base.digest.0);
+        put_u32(&mut out, self.logs.len() as u32);
+        self.logs.iter().for_each(|no| put_u64(&mut out, no.0));
+        let crc = crc32c::crc32c(&out);
+        put_u32(&mut out, crc);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> StoreResult<Manifest> {
+        let damaged = |flaw: Flaw| flaw.in_file(PATH, 0);
+        let Some((checked, crc)) = bytes.split_last_chunk() else {
+            return Err(damaged(Flaw::new(0, "a manifest", format!("{} bytes", bytes.len()))));
+        };
+        let (expected, found) = (crc32c::crc32c(checked), u32::from_le_bytes(*crc));
+        if expected != found {
+            let (expected, found) = (format!("checksum {expected:08x}"), format!("{found:08x}"));
+            return Err(damaged(Flaw::new(checked.len(), expected, found)));
+        }
+        let mut from = Cursor::new(checked);
+        Self::decode_version(&mut from).map_err(damaged)??;
+        let manifest = Self::decode_fields(&mut from).map_err(damaged)?;
+        from.end().map_err(damaged)?;
+        Ok(manifest)
+    }
+
+    fn decode_version(from: &mut Cursor<'_>) -> Result<StoreResult<()>, Flaw> {
+        let magic: [u8; 8] = from.array()?;
+        if magic != MAGIC {
+            return Err(Flaw::new(0, MAGIC.escape_ascii().to_string(), magic.escape_ascii().to_string()));
+        }
+        match from.u32()? {
+            VERSION => Ok(Ok(())),
+            found => Ok(Err(StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: VERSION, found })),
+        }
+    }
+
+    fn decode_fields(from: &mut Cursor<'_>) -> Result<Manifest, Flaw> {
+        let components = from.u32()?;
+        let sequence = number(from)?;
+        let log = LogId(from.u128()?);
+        let begin = from.position();
+        let [metric, has_l1, 0, 0] = from.array()? else { return Err(Flaw::new(begin + 2, "zeros", "others")) };
+        let base = L1Base { lsn: Lsn(from.u64()?), digest: Digest(from.array()?) };
+        let l1 = match has_l1 {
+            0 => None,
+            1 => Some(base),
+            other => return Err(Flaw::new(begin + 1, "0 (no base of L1) or 1", other.to_string())),
+        };
+        let logs = Self::decode_logs(from)?;
+        Ok(Manifest { sequence, log, components, metric, logs, l1 })
+    }
+
+    /// One file at least, and none before an earlier one.
+    fn decode_logs(from: &mut Cursor<'_>) -> Result<Vec<LogNo>, Flaw> {
+        let begin = from.position();
+        let count = from.count("log files", LOGS_MAX, 8)?;
+        let logs: Vec<LogNo> = (0..count).map(|_| number(from).map(LogNo)).collect::<Result<_, _>>()?;
+        if logs.is_empty() || !logs.is_sorted_by(|one, next| one < next) {
+            return Err(Flaw::new(begin, "log files in ascending order", format!("{logs:?}")));
+        }
+        Ok(logs)
+    }
+}
+
+fn number(from: &mut Cursor<'_>) -> Result<u64, Flaw> {
+    let begin = from.position();
+    match from.u64()? {
+        number if number <= NUMBER_MAX => Ok(number),
+        other => Err(Flaw::new(begin, format!("at most {NUMBER_MAX}"), other.to_string())),
     }
 }

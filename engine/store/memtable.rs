@@ -242,4 +242,13 @@ impl<'a> Iterator for Range<'a> {
     }
 }
 
+impl<'a> IntoIterator for &'a Memtable {
+    type Item = (RecordId, &'a Entry);
+    type IntoIter = Range<'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl FusedIterator for Range<'_> {}

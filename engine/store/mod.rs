@@ -20,6 +20,7 @@ pub mod batch;
 mod codec;
 mod digest;
 mod error;
+mod files;
 pub mod l1;
 pub mod log;
 pub mod manifest;

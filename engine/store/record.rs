@@ -121,7 +121,8 @@ fn decode_attributes(from: &mut Cursor<'_>) -> Result<BTreeMap<String, String>, 
     Ok(attributes)
 }
 
-fn within(what: &'static str, found: usize, max: usize) -> StoreResult<()> {
+/// That a size is within its bound.
+pub(super) fn within(what: &'static str, found: usize, max: usize) -> StoreResult<()> {
     if found > max {
         return Err(StoreError::TooBig { what, found: found as u64, max: max as u64 });
     }

@@ -1,1 +1,203 @@
-//! A disk for this room's tests: files in memory, and nothing else. What a crash leaves is the simulator's business.
+//! A disk for this room's tests: files in memory, whose next calls can be made to fail. What a crash leaves is the
+//! simulator's business.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use stormproof_contract::{Disk, DiskError, DiskErrorKind, DiskOp, DiskResult, Entry, File, Lock, Meta, Open, ReadAt};
+
+type Bytes = Arc<Mutex<Vec<u8>>>;
+
+#[derive(Default)]
+pub(super) struct TestDisk {
+    files: Mutex<BTreeMap<String, Bytes>>,
+    failing: Arc<Mutex<Vec<(DiskOp, DiskErrorKind)>>>,
+}
+
+struct TestFile {
+    path: String,
+    bytes: Bytes,
+    failing: Arc<Mutex<Vec<(DiskOp, DiskErrorKind)>>>,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no test panics while it holds this")
+}
+
+impl TestDisk {
+    pub(super) fn new() -> Arc<TestDisk> {
+        Arc::new(TestDisk::default())
+    }
+
+    /// Makes the next call of this kind fail, without effect.
+    pub(super) fn fail_next(&self, op: DiskOp, kind: DiskErrorKind) {
+        held(&self.failing).push((op, kind));
+    }
+
+    /// The bytes of a file.
+    pub(super) fn bytes(&self, path: &str) -> Vec<u8> {
+        held(&held(&self.files)[path]).clone()
+    }
+
+    /// Replaces the bytes of a file, or makes it.
+    pub(super) fn set(&self, path: &str, bytes: &[u8]) {
+        held(&self.files).insert(path.to_owned(), Arc::new(Mutex::new(bytes.to_vec())));
+    }
+
+    pub(super) fn paths(&self) -> Vec<String> {
+        held(&self.files).keys().cloned().collect()
+    }
+
+    /// A second disk with the same bytes.
+    pub(super) fn copied(&self) -> Arc<TestDisk> {
+        let copy = TestDisk::new();
+        for path in self.paths() {
+            copy.set(&path, &self.bytes(&path));
+        }
+        copy
+    }
+
+    fn take_failure(&self, op: DiskOp, path: &str) -> DiskResult<()> {
+        fail(&self.failing, op, path)
+    }
+}
+
+fn fail(failing: &Mutex<Vec<(DiskOp, DiskErrorKind)>>, op: DiskOp, path: &str) -> DiskResult<()> {
+    let mut failing = held(failing);
+    match failing.iter().position(|(failing, _)| *failing == op) {
+        Some(at) => Err(DiskError::new(op, path, failing.remove(at).1)),
+        None => Ok(()),
+    }
+}
+
+impl Disk for TestDisk {
+    fn open(&self, path: &str, how: Open) -> DiskResult<Arc<dyn File>> {
+        self.take_failure(DiskOp::Open, path)?;
+        let mut files = held(&self.files);
+        let there = files.contains_key(path);
+        match how {
+            Open::Read | Open::Write if !there => {
+                return Err(DiskError::new(DiskOp::Open, path, DiskErrorKind::NotFound));
+            }
+            Open::CreateNew if there => return Err(DiskError::new(DiskOp::Open, path, DiskErrorKind::Exists)),
+            Open::Truncate => drop(files.insert(path.to_owned(), Bytes::default())),
+            Open::Read | Open::Write | Open::Create | Open::CreateNew => {}
+        }
+        let bytes = Arc::clone(files.entry(path.to_owned()).or_default());
+        Ok(Arc::new(TestFile { path: path.to_owned(), bytes, failing: Arc::clone(&self.failing) }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
+        self.take_failure(DiskOp::Rename, from)?;
+        let mut files = held(&self.files);
+        let bytes = files.remove(from).ok_or_else(|| DiskError::new(DiskOp::Rename, from, DiskErrorKind::NotFound))?;
+        files.insert(to.to_owned(), bytes);
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &str) -> DiskResult<()> {
+        self.take_failure(DiskOp::SyncDir, dir)
+    }
+
+    fn remove(&self, path: &str) -> DiskResult<()> {
+        self.take_failure(DiskOp::Remove, path)?;
+        let removed = held(&self.files).remove(path);
+        removed.map(drop).ok_or_else(|| DiskError::new(DiskOp::Remove, path, DiskErrorKind::NotFound))
+    }
+
+    fn list(&self, dir: &str) -> DiskResult<Vec<Entry>> {
+        let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        let files = held(&self.files);
+        let names = files.keys().filter_map(|path| path.strip_prefix(&prefix)).filter(|name| !name.contains('/'));
+        let entries: Vec<Entry> = names.map(|name| Entry { name: name.to_owned(), is_dir: false }).collect();
+        if entries.is_empty() && !dir.is_empty() {
+            return Err(DiskError::new(DiskOp::List, dir, DiskErrorKind::NotFound));
+        }
+        Ok(entries)
+    }
+
+    fn point(&self, name: &'static str) -> DiskResult<()> {
+        self.take_failure(DiskOp::Point, name)
+    }
+
+    fn mkdir(&self, dir: &str) -> DiskResult<()> {
+        unused(DiskOp::Mkdir, dir)
+    }
+
+    fn link(&self, existing: &str, _new: &str) -> DiskResult<()> {
+        unused(DiskOp::Link, existing)
+    }
+
+    fn clone_file(&self, from: &str, _to: &str) -> DiskResult<()> {
+        unused(DiskOp::Clone, from)
+    }
+
+    fn free(&self) -> DiskResult<u64> {
+        unused(DiskOp::Free, "")
+    }
+
+    fn try_lock(&self, path: &str) -> DiskResult<Box<dyn Lock>> {
+        unused(DiskOp::Lock, path)
+    }
+
+    fn scoped(&self, dir: &str) -> Arc<dyn Disk> {
+        panic!("this room uses no scoped disk, and asked for {dir}")
+    }
+}
+
+/// This room has no use for the call.
+fn unused<T>(op: DiskOp, path: &str) -> DiskResult<T> {
+    Err(DiskError::new(op, path, DiskErrorKind::Unsupported))
+}
+
+impl File for TestFile {
+    fn read(&self, parts: &mut [ReadAt<'_>]) -> DiskResult<()> {
+        fail(&self.failing, DiskOp::Read, &self.path)?;
+        let bytes = held(&self.bytes);
+        for part in parts {
+            let rest = bytes.get(part.offset as usize..).unwrap_or_default();
+            part.filled = rest.len().min(part.buf.len());
+            part.buf[..part.filled].copy_from_slice(&rest[..part.filled]);
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, parts: &[&[u8]]) -> DiskResult<usize> {
+        fail(&self.failing, DiskOp::Write, &self.path)?;
+        let given = parts.concat();
+        let mut bytes = held(&self.bytes);
+        let (begin, end) = (offset as usize, offset as usize + given.len());
+        let len = bytes.len().max(end);
+        bytes.resize(len, 0);
+        bytes[begin..end].copy_from_slice(&given);
+        Ok(given.len())
+    }
+
+    fn sync(&self) -> DiskResult<()> {
+        fail(&self.failing, DiskOp::Sync, &self.path)
+    }
+
+    fn set_len(&self, len: u64) -> DiskResult<()> {
+        fail(&self.failing, DiskOp::SetLen, &self.path)?;
+        held(&self.bytes).resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> DiskResult<()> {
+        fail(&self.failing, DiskOp::Allocate, &self.path)?;
+        let mut bytes = held(&self.bytes);
+        let len = bytes.len().max(len as usize);
+        bytes.resize(len, 0);
+        Ok(())
+    }
+
+    fn meta(&self) -> DiskResult<Meta> {
+        Ok(Meta { len: held(&self.bytes).len() as u64 })
+    }
+
+    fn path(&self) -> &str {
+        &self.path
+    }
+}

@@ -13,27 +13,40 @@
 //! 3. [`Log::write`] the frame (*);
 //! 4. [`Log::sync`] it (*): now the batch is decided.
 //!
-//! And to recover: [`scan`] what is there, without touching it; compare with what else is known; [`Log::resume`].
+//! And to recover: [`scan()`] what is there, without touching it; compare with what else is known; [`Log::resume`].
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use stormproof_contract::Disk;
-
-use super::{
-    Batch, StoreResult,
-    manifest::{Manifest, ManifestFile},
-};
+use self::header::Header;
+use super::StoreError;
 use crate::ids::Lsn;
 
-/// The points of growing and of resuming a log.
+mod binary;
+mod frame;
+mod header;
+mod json;
+mod scan;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use scan::holds_frames;
+pub use scan::scan;
+pub use write::Log;
+
+/// The points of growing a log and of taking it up again.
 pub const POINTS: [&str; 5] =
     ["log.roll.begun", "log.roll.created", "recover.log_cut", "recover.log_rewritten", "recover.log_synced"];
+
+/// The longest file of a log that is read: no file is made longer.
+const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Tells one database from another. Drawn at random when it is created.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LogId(pub u128);
 
-/// A file of the log, `log.<number>`. Numbers grow, with gaps where a file was begun in vain.
+/// A file of the log, `log.<number>`. Numbers grow by one from file to file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LogNo(pub u64);
 
@@ -51,17 +64,17 @@ pub enum LogFormat {
 pub struct LogOptions {
     /// The format of new files.
     pub format: LogFormat,
-    /// The length that files are preallocated to, in bytes.
+    /// The length that files are preallocated to, in bytes. A frame that needs more gets more.
     pub file_bytes: u64,
 }
 
 /// A batch as a frame of the log will hold it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EncodedBatch {
-    bytes: Vec<u8>,
+    payload: Vec<u8>,
 }
 
-/// The log's end as [`scan`] found it.
+/// The log's end as [`scan()`] found it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tail {
     /// The last frame that counts, or what is before the first.
@@ -70,78 +83,47 @@ pub struct Tail {
     pub path: Box<str>,
     /// Where in it the last frame ends.
     pub end: u64,
-    /// What is left of a frame that was being written when the log was cut off: what was expected and found.
+    /// If a write was cut off behind the end: what was expected there and what was found.
     pub torn: Option<Box<str>>,
+    crc: u32,
+    /// The last frame, which alone can be in the page cache without being on the disk.
+    last: Option<(u64, Box<[u8]>)>,
+    header: Header,
 }
 
-/// The log, open for writing.
-pub struct Log {
-    disk: Arc<dyn Disk>,
+/// A frame's number and checksum: what the next frame must follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Chain {
+    lsn: Lsn,
+    crc: u32,
 }
 
-/// Reads the log that a manifest names, hands each batch to `apply` in order, and says where it ends. Changes nothing
-/// on the disk.
-pub fn scan(
-    disk: &Arc<dyn Disk>,
-    manifest: &Manifest,
-    apply: &mut dyn FnMut(Lsn, Batch) -> StoreResult<()>,
-) -> StoreResult<Tail> {
-    let _ = (disk, manifest, apply);
-    unimplemented!()
+impl Tail {
+    /// The error of `path`, which was made from a later frame than the log has.
+    pub fn lost(&self, path: &str, expected: Lsn) -> StoreError {
+        StoreError::LostTail {
+            path: path.into(),
+            log_path: self.path.clone(),
+            offset: self.end,
+            expected,
+            found: self.lsn,
+        }
+    }
 }
 
-impl Log {
-    /// Begins the log of a new database with its first file, made durable. Nothing names it yet: that is what
-    /// [`ManifestFile::create`] does next, with this log's id and [`LogNo::FIRST`].
-    pub fn create(disk: &Arc<dyn Disk>, id: LogId, options: LogOptions) -> StoreResult<Log> {
-        let _ = (disk, id, options);
-        unimplemented!()
+impl LogFormat {
+    /// Both formats.
+    pub const ALL: [LogFormat; 2] = [LogFormat::Binary, LogFormat::JsonLines];
+
+    fn number(self) -> u32 {
+        match self {
+            LogFormat::Binary => 1,
+            LogFormat::JsonLines => 2,
+        }
     }
 
-    /// Takes the log up again behind `tail`: cuts what is torn, rewrites the frame in doubt, makes all of it durable,
-    /// installs the manifest afresh (it, too, may have been seen in the page cache only), and removes log files that
-    /// it does not name. Nothing may be served before this succeeded.
-    pub fn resume(
-        disk: &Arc<dyn Disk>,
-        tail: Tail,
-        options: LogOptions,
-        manifest: &mut ManifestFile,
-    ) -> StoreResult<Log> {
-        let _ = (disk, tail, options, manifest);
-        unimplemented!()
-    }
-
-    /// The last frame that was written.
-    pub fn lsn(&self) -> Lsn {
-        let _ = &self.disk;
-        unimplemented!()
-    }
-
-    /// The bytes of a batch. Fails if it is too big, with no effect.
-    pub fn encode(&self, batch: &Batch) -> StoreResult<EncodedBatch> {
-        let _ = batch;
-        unimplemented!()
-    }
-
-    /// Makes sure that there is room for a batch, in a new file if need be. If it fails, for want of space or
-    /// otherwise, the batch has had no effect and may be tried again.
-    pub fn reserve(&mut self, batch: &EncodedBatch, manifest: &mut ManifestFile) -> StoreResult<()> {
-        let _ = (batch, manifest);
-        unimplemented!()
-    }
-
-    /// Writes the next frame and gives its LSN. If it fails, the frame may or may not survive: this process must end.
-    ///
-    /// # Panics
-    /// If there was no [`reserve`](Self::reserve) for it, or a write or sync failed before.
-    pub fn write(&mut self, batch: &EncodedBatch) -> StoreResult<Lsn> {
-        let _ = batch;
-        unimplemented!()
-    }
-
-    /// Makes the frame durable. If it fails, the frame may or may not survive: this process must end.
-    pub fn sync(&mut self) -> StoreResult<()> {
-        unimplemented!()
+    fn of_number(number: u32) -> Option<LogFormat> {
+        LogFormat::ALL.into_iter().find(|format| format.number() == number)
     }
 }
 
@@ -152,6 +134,16 @@ impl LogNo {
     /// The file's path.
     pub fn path(self) -> String {
         format!("log.{}", self.0)
+    }
+
+    fn next(self) -> LogNo {
+        LogNo(self.0 + 1)
+    }
+
+    /// The file of that path, if it is one of a log.
+    pub(super) fn of_path(path: &str) -> Option<LogNo> {
+        let no = LogNo(path.strip_prefix("log.")?.parse().ok()?);
+        (no.path() == path).then_some(no)
     }
 }
 

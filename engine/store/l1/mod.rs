@@ -6,10 +6,20 @@
 //! a reader gives back rows only once the digest is right. Which digest is *decided*, the log or the manifest says, and
 //! what to do with a file that is missing, stale or too new, `memory` does.
 
-use stormproof_contract::Disk;
+use stormproof_contract::{Disk, Open};
 
 use super::{Digest, StoreResult, log::LogId};
 use crate::ids::{Lsn, RecordId, Version};
+
+mod head;
+mod read;
+mod write;
+
+pub use read::read;
+pub use write::write;
+
+#[cfg(test)]
+mod tests;
 
 /// The directory of L1's files.
 pub const DIRECTORY: &str = "l1";
@@ -77,10 +87,30 @@ pub struct L1File {
     pub tombstones: Vec<(RecordId, Version)>,
 }
 
+impl L1Kind {
+    fn word(self) -> &'static str {
+        match self {
+            L1Kind::Index => "index",
+            L1Kind::Delta => "delta",
+        }
+    }
+
+    fn number(self) -> u8 {
+        match self {
+            L1Kind::Index => 1,
+            L1Kind::Delta => 2,
+        }
+    }
+
+    fn of_number(number: u8) -> Option<L1Kind> {
+        [L1Kind::Index, L1Kind::Delta].into_iter().find(|kind| kind.number() == number)
+    }
+}
+
 impl L1Name {
     /// The path of the file.
     pub fn path(&self) -> String {
-        unimplemented!()
+        format!("{DIRECTORY}/{}", self.file_name())
     }
 
     /// The name it has, or will have, after its rename.
@@ -88,41 +118,44 @@ impl L1Name {
     pub fn renamed(self) -> L1Name {
         L1Name { temporary: false, ..self }
     }
+
+    fn file_name(self) -> String {
+        let suffix = if self.temporary { ".tmp" } else { "" };
+        format!("{}.{}{suffix}", self.kind.word(), self.lsn.0)
+    }
+
+    fn of_file_name(name: &str) -> Option<L1Name> {
+        let (stem, temporary) = name.strip_suffix(".tmp").map_or((name, false), |stem| (stem, true));
+        let (word, lsn) = stem.split_once('.')?;
+        let kind = [L1Kind::Index, L1Kind::Delta].into_iter().find(|kind| kind.word() == word)?;
+        let parsed = L1Name { kind, lsn: Lsn(lsn.parse().ok()?), temporary };
+        (parsed.file_name() == name).then_some(parsed)
+    }
 }
 
 impl L1File {
     /// The rows, with their vectors.
     pub fn rows(&self) -> impl Iterator<Item = L1Row<'_>> {
-        std::iter::empty()
+        let components = self.head.components as usize;
+        self.rows.iter().enumerate().map(move |(row, &(id, version))| {
+            let vector = &self.vectors[row * components..(row + 1) * components];
+            L1Row { id, version, vector }
+        })
     }
-}
-
-/// Writes an L1 file, not synced, over any other of that name, and gives back what it is recognised by.
-pub fn write(
-    disk: &dyn Disk,
-    name: L1Name,
-    head: &L1Head,
-    rows: &[L1Row<'_>],
-    tombstones: &[(RecordId, Version)],
-) -> StoreResult<Digest> {
-    let _ = (disk, name, head, rows, tombstones);
-    unimplemented!()
 }
 
 /// Makes a file that was written durable (its bytes, not its name).
 pub fn sync(disk: &dyn Disk, name: L1Name) -> StoreResult<()> {
-    let _ = (disk, name);
-    unimplemented!()
+    Ok(disk.open(&name.path(), Open::Write)?.sync()?)
 }
 
-/// Reads and verifies an L1 file. A file that is missing is a disk error of that kind.
-pub fn read(disk: &dyn Disk, name: L1Name) -> StoreResult<L1File> {
-    let _ = (disk, name);
-    unimplemented!()
-}
-
-/// The L1 files there are, in order, and the names in the directory that are none of ours.
+/// The L1 files there are, in order; none if there is no directory for them. Other names are not looked at.
 pub fn list(disk: &dyn Disk) -> StoreResult<Vec<L1Name>> {
-    let _ = disk;
-    unimplemented!()
+    let entries = match disk.list(DIRECTORY) {
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        listed => listed?,
+    };
+    let mut names: Vec<L1Name> = entries.iter().filter_map(|entry| L1Name::of_file_name(&entry.name)).collect();
+    names.sort_unstable();
+    Ok(names)
 }

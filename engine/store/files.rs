@@ -1,0 +1,41 @@
+//! Whole files, read with a bound.
+
+use stormproof_contract::{Disk, DiskError, Open};
+
+use super::{StoreError, StoreResult};
+
+/// Reads a file whole; `None` if there is none of that name. More than `bytes_max` is damage: nothing we write is as
+/// long.
+pub(super) fn read_whole(disk: &dyn Disk, path: &str, bytes_max: u64) -> StoreResult<Option<Vec<u8>>> {
+    let file = match disk.open(path, Open::Read) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        opened => opened?,
+    };
+    let len = file.meta()?.len;
+    if len > bytes_max {
+        let (expected, found) = (format!("at most {bytes_max} bytes"), format!("{len}"));
+        return Err(StoreError::Damaged {
+            path: path.into(),
+            offset: 0,
+            expected: expected.into(),
+            found: found.into(),
+        });
+    }
+    let mut bytes = vec![0; len as usize];
+    let got = file.read_at(0, &mut bytes)?;
+    bytes.truncate(got);
+    Ok(Some(bytes))
+}
+
+/// The error of a file that must be there and is not.
+pub(super) fn missing(path: &str, expected: &str) -> StoreError {
+    StoreError::Damaged { path: path.into(), offset: 0, expected: expected.into(), found: "no such file".into() }
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove_if_there(disk: &dyn Disk, path: &str) -> Result<(), DiskError> {
+    match disk.remove(path) {
+        Err(error) if error.is_not_found() => Ok(()),
+        removed => removed,
+    }
+}

@@ -1,0 +1,153 @@
+//! Reading the log: every frame in order, and a verdict on where it ends.
+//!
+//! The walk stops at the first bytes that are no frame. What they are decides:
+//! - a later file of the log exists, a frame was begun behind them, or none of their sectors can be missing: the frame
+//!   was complete once, and this is damage;
+//! - otherwise they are the space behind the last frame, perhaps with what is left of a write that was cut off. Its
+//!   batch was never acknowledged.
+//!
+//! `FORMAT.md` argues why no write that was merely cut off can look like the first, and what damage can look like the
+//! second.
+
+use std::{ops::Range, sync::Arc};
+
+use stormproof_contract::Disk;
+
+use super::{
+    Chain, FILE_BYTES_MAX, LogFormat, LogId, LogNo, Tail,
+    frame::{self, Broken, Frame, Place},
+    header::{HEADER_BYTES, Header},
+};
+use crate::{
+    ids::Lsn,
+    store::{
+        Batch, Proof, StoreError, StoreResult,
+        codec::Flaw,
+        files::{missing, read_whole},
+        manifest::Manifest,
+    },
+};
+
+/// Takes a batch that was decided.
+pub(super) type Apply<'a> = &'a mut dyn FnMut(Lsn, Batch) -> StoreResult<()>;
+
+/// Reads the log that a manifest names, hands each batch to `apply` in order, and says where it ends. Changes nothing
+/// on the disk.
+///
+/// # Errors
+/// Also when it is only the last frames that are damaged: whatever `apply` was given before is then to be dropped.
+pub fn scan(disk: &Arc<dyn Disk>, manifest: &Manifest, apply: Apply<'_>) -> StoreResult<Tail> {
+    let (floor, later) = manifest.logs.split_first().expect("a manifest names at least one file of the log");
+    let mut file = LogFile::read(&**disk, manifest.log, *floor)?;
+    let mut walked = file.walk(file.header.after, apply)?;
+    for no in later {
+        let next = LogFile::read(&**disk, manifest.log, *no)?;
+        if next.header.after != walked.chain {
+            return Err(file.damaged(walked, Proof::File { path: next.path }));
+        }
+        walked = next.walk(walked.chain, apply)?;
+        file = next;
+    }
+    file.tail(walked)
+}
+
+/// Whether a file of the log holds a frame: then a manifest was installed once.
+pub(in crate::store) fn holds_frames(disk: &dyn Disk, no: LogNo) -> StoreResult<bool> {
+    let Some(bytes) = read_whole(disk, &no.path(), FILE_BYTES_MAX)? else { return Ok(false) };
+    // Without a manifest a header may be torn: the file was being created.
+    let Ok(header) = Header::decode_unchecked(&bytes, &no.path()) else { return Ok(false) };
+    let place = Place { id: header.id, no: header.no, offset: HEADER_BYTES as u64 };
+    Ok(frame::parse(header.format, place, &bytes[HEADER_BYTES..]).is_ok())
+}
+
+/// A file of the log, in memory.
+struct LogFile {
+    path: Box<str>,
+    header: Header,
+    bytes: Vec<u8>,
+}
+
+/// How far the frames of a file go.
+struct Walked {
+    chain: Chain,
+    last: Option<Range<usize>>,
+    end: usize,
+    /// Why the bytes at `end` are no frame.
+    broken: Broken,
+}
+
+impl LogFile {
+    fn read(disk: &dyn Disk, id: LogId, no: LogNo) -> StoreResult<LogFile> {
+        let path = no.path().into_boxed_str();
+        let bytes = read_whole(disk, &path, FILE_BYTES_MAX)?
+            .ok_or_else(|| missing(&path, "the file of the log that the manifest names"))?;
+        let header = Header::decode(&bytes, &path, id, no)?;
+        Ok(LogFile { path, header, bytes })
+    }
+
+    fn place(&self) -> Place {
+        Place { id: self.header.id, no: self.header.no, offset: 0 }
+    }
+
+    /// Applies the frames that follow `chain` one after another.
+    fn walk(&self, mut chain: Chain, apply: Apply<'_>) -> StoreResult<Walked> {
+        let mut end = HEADER_BYTES;
+        let mut last = None;
+        loop {
+            match frame::parse(self.header.format, self.place().at(end as u64), &self.bytes[end..]) {
+                Ok(frame) => {
+                    self.check_chain(end, chain, &frame)?;
+                    apply(frame.chain.lsn, self.decode(end, &frame)?)?;
+                    chain = frame.chain;
+                    last = Some(end..end + frame.len);
+                    end += frame.len;
+                }
+                Err(broken) => return Ok(Walked { chain, last, end, broken }),
+            }
+        }
+    }
+
+    /// A frame at home here that follows another past than ours: bytes that a disk claimed to have replaced.
+    fn check_chain(&self, at: usize, before: Chain, frame: &Frame<'_>) -> StoreResult<()> {
+        let found = Chain { lsn: frame.chain.lsn, crc: frame.prev };
+        let expected = Chain { lsn: before.lsn.next(), crc: before.crc };
+        if found == expected {
+            return Ok(());
+        }
+        let words = |chain: Chain| format!("the frame of {} after one of checksum {:08x}", chain.lsn, chain.crc);
+        Err(Flaw::new(at, words(expected), words(found)).in_file(&self.path, 0))
+    }
+
+    fn decode(&self, at: usize, frame: &Frame<'_>) -> StoreResult<Batch> {
+        let damaged = |flaw: Flaw| flaw.in_file(&self.path, at as u64);
+        match self.header.format {
+            LogFormat::Binary => Batch::decode(frame.payload).map_err(damaged),
+            LogFormat::JsonLines => Batch::decode_json(frame.payload).map_err(damaged),
+        }
+    }
+
+    /// The end of the log, of which this is the last file.
+    fn tail(self, walked: Walked) -> StoreResult<Tail> {
+        if walked.broken.whole {
+            return Err(self.damaged(walked, Proof::Whole));
+        }
+        if let Some((offset, lsn)) = frame::find(self.header.format, self.place(), &self.bytes, walked.end + 1) {
+            return Err(self.damaged(walked, Proof::Frame { offset, lsn }));
+        }
+        let torn = !frame::is_zero(&self.bytes[walked.end..]);
+        Ok(Tail {
+            lsn: walked.chain.lsn,
+            end: walked.end as u64,
+            torn: torn.then(|| format!("expected {}, found {}", walked.broken.expected, walked.broken.found).into()),
+            crc: walked.chain.crc,
+            last: walked.last.map(|last| (last.start as u64, self.bytes[last].into())),
+            header: self.header,
+            path: self.path,
+        })
+    }
+
+    fn damaged(&self, walked: Walked, proof: Proof) -> StoreError {
+        let Broken { expected, found, .. } = walked.broken;
+        StoreError::DamagedLog { path: self.path.clone(), offset: walked.end as u64, expected, found, proof }
+    }
+}
