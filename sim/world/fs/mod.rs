@@ -73,7 +73,8 @@ use names::{Names, Node, ROOT};
 use pages::Stamp;
 
 /// What power loss may leave; see the head of this file.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// What POSIX promises, and no more.
     Weakest,

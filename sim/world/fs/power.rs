@@ -93,6 +93,7 @@ impl Fs {
             }
             file.links += 1;
         });
+        self.garbage = true;
         self.collect();
     }
 }
