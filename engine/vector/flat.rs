@@ -51,6 +51,10 @@ impl LiveBlock {
         })
     }
 
+    pub(super) fn first_live_row(&self) -> Option<&[Stripe]> {
+        self.live_rows().next().map(|row| self.block.stripes(row))
+    }
+
     fn is_sparse(&self) -> bool {
         self.live.count_ones() as usize * 2 < self.block.len()
     }

@@ -132,15 +132,16 @@ impl Shape {
         if vector.len() != self.dim.get() {
             return Err(VectorError::WrongDim { expected: self.dim.get(), found: vector.len() });
         }
-        for (at, &found) in vector.iter().enumerate() {
-            if !found.is_finite() {
-                return Err(VectorError::NotFinite { at });
-            }
-            if found.abs() > COMPONENT_ABS_MAX {
-                return Err(VectorError::TooLarge { at, found });
-            }
+        // No early exit: this is done for every vector, and so the compiler can do many components at once.
+        if vector.iter().fold(true, |all, x| all & (x.abs() <= COMPONENT_ABS_MAX)) {
+            return Ok(());
         }
-        Ok(())
+        let refused = vector.iter().enumerate().find_map(|(at, x)| match x.abs() {
+            size if !size.is_finite() => Some(VectorError::NotFinite { at }),
+            size if size > COMPONENT_ABS_MAX => Some(VectorError::TooLarge { at, found: *x }),
+            _ => None,
+        });
+        Err(refused.expect("some component is not within its bound"))
     }
 
     /// Admits a query. Unlike a row, it is scaled once, here.

@@ -65,8 +65,8 @@ fn cases() -> impl Strategy<Value = Case> {
     (metric, dim).prop_flat_map(|(metric, dim)| {
         let id = || (0u64..150).prop_map(RecordId);
         let op = prop_oneof![
-            5 => (id(), vectors(dim)).prop_map(|(id, vector)| Op::Upsert(id, vector)),
-            3 => id().prop_map(Op::Remove),
+            20 => (id(), vectors(dim)).prop_map(|(id, vector)| Op::Upsert(id, vector)),
+            12 => id().prop_map(Op::Remove),
             1 => Just(Op::Snapshot),
         ];
         let ops_max = if dim > 40 { 60 } else { 600 };

@@ -52,11 +52,13 @@ impl Scan {
         }
         let (shape, kernels) = (self.index.shape(), self.index.kernels());
         let mut rows = 0;
-        for (number, held) in self.index.blocks_from(self.next) {
+        let mut blocks = self.index.blocks_from(self.next).peekable();
+        while let Some((number, held)) = blocks.next() {
             if rows >= rows_max.max(1) {
                 return false;
             }
-            self.best.offer_block(shape, kernels, held, &self.query, &mut keep);
+            let after = blocks.peek().and_then(|(_, held)| held.first_live_row());
+            self.best.offer_block(shape, kernels, held, after, &self.query, &mut keep);
             self.next = BlockNo(number.0 + 1);
             rows += held.block.len();
         }
@@ -77,19 +79,21 @@ struct Best {
 }
 
 impl Best {
+    /// Compares the live rows of a block. `after` is the row that the scan comes to next.
     fn offer_block(
         &mut self,
         shape: Shape,
         kernels: Kernels,
         held: &LiveBlock,
+        after: Option<&[Stripe]>,
         query: &[Stripe],
         mut keep: impl FnMut(RecordId, Version) -> bool,
     ) {
         let block = &held.block;
         let mut rows = held.live_rows().peekable();
         while let Some(row) = rows.next() {
-            let next = *rows.peek().unwrap_or(&row);
-            let (stripes, next, bound) = (block.stripes(row), block.stripes(next), self.bound());
+            let (stripes, bound) = (block.stripes(row), self.bound());
+            let next = rows.peek().map(|row| block.stripes(*row)).or(after).unwrap_or(stripes);
             let distance = shape.measure(kernels, stripes, block.scale(row), query, bound, next);
             // One comparison dismisses nearly every row. What is above the bound need not even be a distance.
             if distance <= bound {
