@@ -19,7 +19,7 @@ pub type Bytes = Arc<[u8]>;
 /// out, those after are not). It is then dropped unheard: its disk calls fail with
 /// [`DiskErrorKind::Dead`](crate::DiskErrorKind::Dead), its effects go nowhere, and destructors cannot tidy up.
 /// A panic is the death of the process, and a finding.
-pub trait Node: Send {
+pub trait Node: Send + 'static {
     /// What clients ask.
     type Op: Clone + Debug + Send + Sync + 'static;
     /// What they are told.

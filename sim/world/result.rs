@@ -1,0 +1,127 @@
+//! What is left of a run when it is over.
+
+use stormproof_contract::System;
+
+use super::{
+    coverage::{Passed, Step},
+    draw::Overrides,
+    mix::mix,
+    plan::{PlannedOp, Script},
+    run::World,
+    stage::{Delivered, Judge, OpOf, ReplyOf, Workload},
+    trace::{Happened, debug_hash},
+};
+use crate::check::{
+    history::{Outcome, Overlap},
+    invariant::{Probes, Violation},
+};
+
+/// What to keep of a run beyond its verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// The trace in words.
+    pub words: bool,
+    /// What a plan is made of: operations and draws.
+    pub record: bool,
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub struct RunResult {
+    /// The first violation.
+    pub violation: Option<Violation>,
+    /// The hash of the trace.
+    pub trace_hash: u64,
+    /// A hash of what the clients saw, in order, without times.
+    pub outcome_hash: u64,
+    /// How many events the world had.
+    pub events: u64,
+    /// How long it lasted, in simulated nanoseconds.
+    pub simulated: u64,
+    /// How often each kind of fault was delivered.
+    pub delivered: Delivered,
+    /// The faults that were never delivered, by number.
+    pub idle_faults: Vec<u32>,
+    /// How often each claim was checked.
+    pub checked: std::collections::BTreeMap<&'static str, u64>,
+    /// What was reached.
+    pub probes: Probes,
+    /// What the checkers could not decide.
+    pub gave_up: Vec<String>,
+    /// How concurrent the clients were.
+    pub overlap: Overlap,
+    /// Operations that were answered, refused, and never known.
+    pub answered: [u64; 3],
+    /// Steps passed, and deaths at them.
+    pub steps: Vec<(Step, Passed)>,
+    /// The trace in words, if asked for.
+    pub lines: Vec<String>,
+    /// Overrides of the plan that no draw asked for.
+    pub unused: Vec<String>,
+}
+
+/// What a plan is made of, as far as a run knows it.
+#[derive(Debug)]
+pub struct Recorded<Op> {
+    /// The operations, if asked for.
+    pub ops: Vec<PlannedOp<Op>>,
+    /// The draws that were not mild, if asked for.
+    pub draws: Overrides,
+}
+
+impl RunResult {
+    pub(crate) fn new<S, W, J>(
+        world: World<S, W, J>,
+        settings: &Settings,
+        events: u64,
+        delivered: Delivered,
+    ) -> (Self, Recorded<OpOf<S>>)
+    where
+        S: System,
+        W: Workload<OpOf<S>, ReplyOf<S>>,
+        J: Judge<S>,
+    {
+        let mut answered = [0; 3];
+        let mut outcome_hash = 0;
+        for operation in world.history.operations() {
+            let (kind, reply) = match &operation.outcome {
+                Outcome::Ok { reply, .. } => (0, world.workload.reply_hash(reply)),
+                Outcome::Fail { .. } => (1, 0),
+                Outcome::Unknown { .. } | Outcome::Open => (2, 0),
+            };
+            answered[kind] += 1;
+            outcome_hash = mix(mix(outcome_hash, kind as u64), reply);
+        }
+        let overlap = world.history.overlap();
+        let World { shared, sides, nodes, findings, performed, .. } = world;
+        // Nodes and queries hold files, which hold the world: they go first.
+        sides.clear();
+        drop(nodes);
+        let mut core = shared.lock();
+        let now = core.now;
+        let verdict = findings.violation.as_ref().map_or(0, |violation| debug_hash(&violation.fingerprint()));
+        core.record(Happened::Ended, 0, [verdict, outcome_hash], || "the end".into());
+        let trace = std::mem::replace(&mut core.trace, super::trace::Trace::new(false));
+        let coverage = std::mem::take(&mut core.coverage);
+        let ops = if settings.record { Script::to_plan(performed) } else { Vec::new() };
+        let recorded = Recorded { ops, draws: core.draws.recorded() };
+        let result = RunResult {
+            violation: findings.violation,
+            trace_hash: trace.hash(),
+            outcome_hash,
+            events,
+            simulated: now,
+            delivered,
+            idle_faults: core.armory.idle(),
+            checked: findings.checked,
+            probes: findings.probes,
+            gave_up: findings.gave_up,
+            overlap,
+            answered,
+            steps: coverage.into_steps(),
+            lines: trace.into_lines(),
+            unused: core.draws.unused(),
+        };
+        (result, recorded)
+    }
+}
