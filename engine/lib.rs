@@ -5,12 +5,14 @@
 //! | [`protocol`] | pure state machines: inputs in, outputs out, no disk, no clock |
 //! | [`store`] | bytes on disk: log, manifest, L1's files; and the memtable (tier L3) |
 //! | [`vector`] | distances, and the exact flat index (tier L1) |
+//! | [`memory`] | one node: transactions, recovery, queries |
 //! | [`driver`] | the machine: threads, clocks, the real disk, child processes; the only room that sees them |
 //!
 //! `ARCHITECTURE.md` beside this file says what is where, how data flows, and why a crash cannot break it.
 
 pub mod driver;
 pub mod ids;
+pub mod memory;
 pub mod protocol;
 pub mod store;
 pub mod vector;

@@ -11,7 +11,7 @@
 //!
 //! A transaction that names foreign managers runs `prepare` outside any batch, for as long as they take, and then
 //! joins the next batch with their votes. A transaction that names none joins at once. `T` is the caller's name for a
-//! transaction; a transaction keeps its name over retries and restarts.
+//! transaction, never given twice: another attempt at the same changes is another transaction.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ pub struct ManagerId(pub u16);
 /// What a participant promised to finish, in few bits: it goes into the log with the decision, and later tells what
 /// was voted on from what merely has the same name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Digest(pub u64);
+pub struct Digest(pub u128);
 
 /// How a transaction ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -59,7 +59,7 @@ impl fmt::Display for ManagerId {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        write!(f, "{:032x}", self.0)
     }
 }
 

@@ -90,11 +90,6 @@ impl Prepare {
         Prepare { managers, votes, state: State::New }
     }
 
-    /// Whether some manager has still to vote, and will be asked [`Input::Again`].
-    pub fn is_waiting(&self) -> bool {
-        self.state == State::Waiting
-    }
-
     /// The votes, once all are in.
     pub fn votes(&self) -> Option<Vec<(ManagerId, Digest)>> {
         let all = self.managers.iter().zip(&self.votes).map(|(&manager, vote)| vote.map(|digest| (manager, digest)));

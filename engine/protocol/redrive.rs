@@ -5,9 +5,7 @@
 //! finished, everything else is aborted ([`in_doubt`]). That is presumed abort: no record of an abort is ever needed,
 //! since an absent decision is one.
 //!
-//! What holds: a verdict leaves the list only when its participant took it, or when a new attempt at the same
-//! transaction begins at it, which replaces what is left of an aborted one. A committed verdict is never replaced: a
-//! transaction that is decided is never attempted again.
+//! What holds: a verdict leaves the list only when its participant took it, and never changes.
 
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -31,8 +29,6 @@ enum State<T> {
 pub enum Input<T> {
     /// A participant did not take its verdict.
     Owe(Participant<T>, Verdict),
-    /// A new attempt at an aborted transaction begins at a participant.
-    Renewed(Participant<T>),
     /// Tell everyone again.
     Again,
     /// The participant told took it.
@@ -80,10 +76,6 @@ impl<T: Clone + Ord> Redrive<T> {
                 let former = self.owed.insert(who, verdict);
                 assert!(former.is_none_or(|former| former == verdict), "a verdict changed");
             }
-            (S::Idle, I::Renewed(who)) => {
-                let former = self.owed.remove(&who);
-                assert!(former != Some(Verdict::Committed), "a decided transaction was attempted again");
-            }
             (S::Idle, I::Again) => self.tell(Bound::Unbounded, out),
             (S::Telling { who }, I::Told) => {
                 let who = who.clone();
@@ -96,7 +88,7 @@ impl<T: Clone + Ord> Redrive<T> {
             }
 
             // Outputs are performed one at a time, each answered before anything else is said.
-            (S::Idle, I::Told | I::Failed) | (S::Telling { .. }, I::Owe(..) | I::Renewed(_) | I::Again) => {
+            (S::Idle, I::Told | I::Failed) | (S::Telling { .. }, I::Owe(..) | I::Again) => {
                 panic!("an answer out of turn")
             }
         }
@@ -163,16 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn a_new_attempt_replaces_what_is_left_of_an_aborted_one() {
-        let mut machine = in_doubt([(ManagerId(0), 1)], |_, _| false);
-        let story = transcript(&mut machine, vec![Input::Renewed(at(0, 1)), Input::Again]);
-        assert!(story.ends_with("Again -> "), "{story}");
-    }
-
-    #[test]
-    #[should_panic(expected = "a decided transaction was attempted again")]
-    fn a_decided_transaction_is_never_replaced() {
+    #[should_panic(expected = "a verdict changed")]
+    fn a_verdict_never_changes() {
         let mut machine = in_doubt([(ManagerId(0), 1)], |_, _| true);
-        transcript(&mut machine, vec![Input::Renewed(at(0, 1))]);
+        transcript(&mut machine, vec![Input::Owe(at(0, 1), Verdict::Aborted)]);
     }
 }

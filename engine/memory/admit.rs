@@ -1,0 +1,183 @@
+//! Whether a transaction can be accepted, and what it then writes.
+//!
+//! First what nothing can change: its form ([`form`]). Then whether what it rests on holds, in the published state with
+//! the open batch on top ([`judge`]). Optimistic concurrency: nothing is locked while a client thinks, and whoever
+//! comes second is told. Only a transaction that waits for its managers holds its records.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use stormproof_contract::WallTime;
+
+use super::{
+    batch::OpenBatch,
+    config::Config,
+    op::{Conflict, Draft, Refusal, Reply, Transaction, Unavailable},
+    view::View,
+};
+use crate::{
+    ids::{RecordId, Version},
+    store::{Entry, Record, Write, batch::WEIGHT_MAX},
+    vector::Shape,
+};
+
+/// What stands in the way of a transaction.
+pub(super) struct Obstacle {
+    pub(super) answer: Reply,
+    /// Whether it will stand there for ever, whatever is committed, aborted or lost from now on.
+    pub(super) lasting: bool,
+}
+
+/// What a transaction is judged against.
+pub(super) struct State<'a> {
+    pub(super) view: &'a View,
+    pub(super) batch: &'a OpenBatch,
+    /// Records of transactions that wait for their managers.
+    pub(super) held: &'a BTreeSet<RecordId>,
+}
+
+/// Whether the transaction makes sense at all. A refusal holds whatever the state is.
+pub(super) fn form(transaction: &Transaction, config: &Config, shape: Shape) -> Result<(), Refusal> {
+    let mut named = BTreeSet::new();
+    if let Some(id) = changed(transaction).find(|&id| !named.insert(id)) {
+        return Err(Refusal::NamedTwice { id });
+    }
+    let mut managers = BTreeSet::new();
+    let known = |name| config.managers.names.contains(name);
+    if let Some(name) = transaction.managers.iter().find(|&name| !known(name) || !managers.insert(name)) {
+        return Err(Refusal::NoSuchManager { name: name.clone() });
+    }
+    drafts(transaction).try_for_each(|draft| {
+        let bad = |error: crate::vector::VectorError| error.to_string().into();
+        shape.check(&draft.vector).map_err(|error| Refusal::BadVector { id: Some(draft.id), why: bad(error) })
+    })
+}
+
+/// Whether the logged form is within the log's bounds. A refusal holds whatever the state is.
+pub(super) fn weight(writes: &[Write]) -> Result<(), Refusal> {
+    for write in writes {
+        if let Write::Put(record) = write {
+            let bad = |error: crate::store::StoreError| error.to_string().into();
+            record.check().map_err(|error| Refusal::BadRecord { id: record.id, why: bad(error) })?;
+        }
+    }
+    // Half of what a frame takes leaves room for votes and closed refusals beside the largest transaction.
+    let (found, max) = (writes.iter().map(weight_of).sum(), (WEIGHT_MAX / 2) as u64);
+    if found > max { Err(Refusal::TooLarge { what: "bytes of the transaction".into(), found, max }) } else { Ok(()) }
+}
+
+fn weight_of(write: &Write) -> u64 {
+    match write {
+        Write::Put(record) => record.weight() as u64 + 1,
+        Write::Delete { .. } => 17,
+    }
+}
+
+/// Whether what the transaction rests on holds.
+pub(super) fn judge(transaction: &Transaction, state: &State<'_>, config: &Config) -> Result<(), Obstacle> {
+    state.nothing_held(transaction)?;
+    transaction.reads.iter().try_for_each(|read| state.unchanged(read.id, read.version))?;
+    transaction.whole.map_or(Ok(()), |since| state.nothing_changed(since))?;
+    transaction.inserts.iter().try_for_each(|draft| state.absent(draft.id))?;
+    state.room(transaction, config)
+}
+
+impl State<'_> {
+    /// What is known of a record.
+    fn entry(&self, id: RecordId) -> Option<&Entry> {
+        self.batch.touched(id).or_else(|| self.view.records.get(id))
+    }
+
+    fn record(&self, id: RecordId) -> Option<&Arc<Record>> {
+        self.entry(id).and_then(Entry::record)
+    }
+
+    fn nothing_held(&self, transaction: &Transaction) -> Result<(), Obstacle> {
+        match touched(transaction).find(|id| self.held.contains(id)) {
+            Some(id) => Err(Obstacle { answer: Reply::Conflict(Conflict::Held { id }), lasting: false }),
+            None => Ok(()),
+        }
+    }
+
+    fn unchanged(&self, id: RecordId, read: Option<Version>) -> Result<(), Obstacle> {
+        let found = self.record(id).map(|record| record.version);
+        if found == read {
+            return Ok(());
+        }
+        // Versions only grow: a version that was overtaken by a published one never returns. An absent record may.
+        let published = self.view.records.get(id).map(Entry::version);
+        let lasting = read.is_some() && published > read;
+        Err(Obstacle { answer: Reply::Conflict(Conflict::Changed { id, found }), lasting })
+    }
+
+    fn nothing_changed(&self, since: crate::ids::Lsn) -> Result<(), Obstacle> {
+        let published = self.view.changed;
+        let changed = if self.batch.changes().is_empty() { published } else { self.view.lsn.next() };
+        if changed <= since {
+            return Ok(());
+        }
+        let answer = Reply::Conflict(Conflict::ChangedSince { changed });
+        Err(Obstacle { answer, lasting: published > since })
+    }
+
+    fn absent(&self, id: RecordId) -> Result<(), Obstacle> {
+        match self.record(id) {
+            Some(_) => Err(Obstacle { answer: Reply::Refused(Refusal::Duplicate { id }), lasting: false }),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts upserts as if all were new, so that a batch cannot pass the bound in part.
+    fn room(&self, transaction: &Transaction, config: &Config) -> Result<(), Obstacle> {
+        let added = drafts(transaction).filter(|draft| self.record(draft.id).is_none()).count() as u64;
+        if added == 0 || self.batch.live_after(self.view.records.live()) + added <= config.records_max {
+            return Ok(());
+        }
+        // Answered at once, although it may not last: the answer promises nothing about later copies.
+        Err(Obstacle { answer: Reply::Unavailable(Unavailable::ReadOnly), lasting: true })
+    }
+
+    /// What the transaction writes. Each version is one above the last of its record, which a deleted record keeps.
+    pub(super) fn writes(&self, transaction: &Transaction, now: WallTime) -> Vec<Write> {
+        let next = |id| Version(self.entry(id).map_or(0, |entry| entry.version().0) + 1);
+        let put = |draft: &Draft| {
+            let created_at = self.record(draft.id).map_or(now, |record| record.created_at);
+            Write::Put(Arc::new(draft.record(next(draft.id), created_at)))
+        };
+        let delete = |&id: &RecordId| Write::Delete { id, version: next(id) };
+        drafts(transaction).map(put).chain(transaction.deletes.iter().map(delete)).collect()
+    }
+}
+
+impl Draft {
+    fn record(&self, version: Version, created_at: WallTime) -> Record {
+        Record {
+            id: self.id,
+            version,
+            vector: self.vector.clone(),
+            text: self.text.clone(),
+            attributes: self.attributes.clone(),
+            links: self.links.clone(),
+            created_at,
+            kappa: self.kappa,
+        }
+    }
+}
+
+fn drafts(transaction: &Transaction) -> impl Iterator<Item = &Draft> {
+    transaction.inserts.iter().chain(&transaction.upserts)
+}
+
+/// The records that a transaction changes.
+pub(super) fn changed(transaction: &Transaction) -> impl Iterator<Item = RecordId> {
+    drafts(transaction).map(|draft| draft.id).chain(transaction.deletes.iter().copied())
+}
+
+/// Whether a transaction takes no effect even if it is committed.
+pub(super) fn only_watches(transaction: &Transaction) -> bool {
+    changed(transaction).next().is_none() && transaction.managers.is_empty()
+}
+
+/// The records that a transaction rests on or changes.
+pub(super) fn touched(transaction: &Transaction) -> impl Iterator<Item = RecordId> {
+    transaction.reads.iter().map(|read| read.id).chain(changed(transaction))
+}

@@ -1,0 +1,131 @@
+//! What must be true of the facts, as pure functions: for invariants, and for tests.
+//!
+//! They compute from the ground truth again what the engine keeps beside it, in the plainest way.
+
+use super::{
+    decided::{Decision, Outcome},
+    facts::{Facts, ManagerFacts},
+    op::Reply,
+};
+use crate::{
+    ids::{Lsn, RecordId, Version},
+    protocol::Verdict,
+    store::{RetryId, TransactionId},
+    vector::Kernels,
+};
+
+/// What is not as it must be, in words.
+pub type Breach = Box<str>;
+
+/// The exact index has one row for each live record, of its version and with its vector, and no other.
+pub fn index_agrees(facts: &Facts) -> Result<(), Breach> {
+    let rows = facts.rows.iter().map(|row| (row.id, row.version, bits(&row.vector)));
+    let records = facts.records.iter().map(|record| (record.id, record.version, bits(&record.vector)));
+    let (rows, records): (Vec<_>, Vec<_>) = (rows.collect(), records.collect());
+    if rows == records {
+        return Ok(());
+    }
+    let names = |list: &[(RecordId, Version, Vec<u32>)]| {
+        list.iter().map(|(id, version, _)| format!("{}v{}", id.0, version.0)).collect::<Vec<_>>().join(" ")
+    };
+    Err(format!("index: [{}], records: [{}]", names(&rows), names(&records)).into())
+}
+
+/// What a search must find: every record compared, nearest first, those equally far by ascending id.
+pub fn nearest(facts: &Facts, vector: &[f32], k: usize) -> Vec<(RecordId, f32)> {
+    let far = |row: &[f32]| facts.shape.distance(Kernels::scalar(), row, vector).unwrap_or(f32::NAN);
+    let mut all: Vec<_> = facts.records.iter().map(|record| (record.id, far(&record.vector))).collect();
+    all.sort_by(|one, other| one.1.total_cmp(&other.1).then(one.0.cmp(&other.0)));
+    all.truncate(k);
+    all
+}
+
+/// Every manager has finished, or is owed, exactly the transactions that were decided with its vote; none that was
+/// decided is lost on it, and none that was not shows.
+pub fn managers_agree(facts: &Facts) -> Result<(), Breach> {
+    facts.managers.iter().try_for_each(|manager| manager_agrees(facts, manager))
+}
+
+fn manager_agrees(facts: &Facts, manager: &ManagerFacts) -> Result<(), Breach> {
+    let decided: Vec<_> =
+        facts.decisions.iter().filter(|(_, it)| names(it, &manager.name)).map(|(_, it)| it.id).collect();
+    let owed = |tx: &TransactionId| {
+        facts.owed.iter().any(|owed| {
+            owed.manager.as_deref() == Some(&*manager.name)
+                && owed.tx == Some(*tx)
+                && owed.verdict == Verdict::Committed
+        })
+    };
+    if let Some(tx) = decided.iter().find(|tx| !manager.finished.contains(tx) && !owed(tx)) {
+        return Err(format!("`{}` has lost transaction {}, which was decided", manager.name, tx.0).into());
+    }
+    match manager.finished.iter().find(|tx| !decided.contains(tx)) {
+        Some(tx) => Err(format!("`{}` has finished transaction {}, which was not decided", manager.name, tx.0).into()),
+        None => Ok(()),
+    }
+}
+
+fn names(decision: &Decision, manager: &str) -> bool {
+    match &decision.outcome {
+        Outcome::Committed { managers, .. } => managers.iter().any(|(name, _)| **name == *manager),
+        Outcome::Refused(_) => false,
+    }
+}
+
+/// No two decisions share a place, every write has a version, and no record's versions go back.
+pub fn decisions_are_ordered(facts: &Facts) -> Result<(), Breach> {
+    let mut last = std::collections::BTreeMap::new();
+    let mut before = None;
+    for (retry, decision) in &facts.decisions {
+        let place = (decision.lsn, decision.place);
+        if before.replace(place).is_some_and(|before| before >= place) || decision.lsn > facts.lsn {
+            return Err(format!("the decision on {:032x} stands at {place:?}", retry.0).into());
+        }
+        let Outcome::Committed { versions, .. } = &decision.outcome else { continue };
+        for &(id, version) in versions {
+            if last.insert(id, version).is_some_and(|last| last >= version) {
+                return Err(format!("{id} has {version} again, at {}", decision.lsn).into());
+            }
+        }
+    }
+    let ends = facts.records.iter().map(|record| (record.id, record.version)).chain(facts.deleted.iter().copied());
+    match ends.into_iter().find(|(id, version)| last.get(id) != Some(version)) {
+        Some((id, version)) => Err(format!("{id} has {version}, and was last given {:?}", last.get(&id)).into()),
+        None => Ok(()),
+    }
+}
+
+/// What a crash and a recovery must not change: the records, and what was decided. Why a transaction was refused is
+/// forgotten by design.
+pub fn lasting(facts: &Facts) -> Lasting {
+    let decisions = facts.decisions.iter().map(|(retry, decision)| (*retry, forget_why(decision))).collect();
+    let records = facts.records.iter().map(|record| (**record).clone()).collect();
+    Lasting { lsn: facts.lsn, changed: facts.changed, records, deleted: facts.deleted.clone(), decisions }
+}
+
+/// See [`lasting`].
+#[derive(Clone, PartialEq, Debug)]
+pub struct Lasting {
+    /// The last frame.
+    pub lsn: Lsn,
+    /// The last frame that changed a record.
+    pub changed: Lsn,
+    /// The live records.
+    pub records: Vec<crate::store::Record>,
+    /// The records that are gone.
+    pub deleted: Vec<(RecordId, Version)>,
+    /// What was decided.
+    pub decisions: Vec<(RetryId, Decision)>,
+}
+
+fn forget_why(decision: &Decision) -> Decision {
+    let outcome = match &decision.outcome {
+        Outcome::Committed { .. } => decision.outcome.clone(),
+        Outcome::Refused(_) => Outcome::Refused(Reply::Refused(super::op::Refusal::Earlier)),
+    };
+    Decision { outcome, ..decision.clone() }
+}
+
+fn bits(vector: &[f32]) -> Vec<u32> {
+    vector.iter().map(|x| x.to_bits()).collect()
+}

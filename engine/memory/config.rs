@@ -1,0 +1,207 @@
+//! What a node is told at boot: the same at every boot of a directory, where it does not say otherwise.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use stormproof_contract::{BootError, Disk, Tick};
+
+use super::manager::DataManager;
+use crate::{
+    store::batch::{PARTICIPANT_BYTES_MAX, VOTES_MAX},
+    vector::{Dim, Kernels, Metric, Shape, VectorError},
+};
+
+pub use crate::store::log::LogFormat;
+
+/// The configuration of a node. Start from [`Config::default`] and change what differs; it is checked at boot.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many components a vector has. Fixed when a directory is first used.
+    pub dim: usize,
+    /// How vectors are compared. Fixed when a directory is first used.
+    pub metric: Metric,
+    /// Which machine code compares them. They agree to the last bit.
+    pub kernels: KernelChoice,
+    /// How frames of the log are written. A log may hold both kinds.
+    pub log_format: LogFormat,
+    /// How much of the log is reserved at a time.
+    pub log_file_bytes: u64,
+    /// How the exact index is kept on disk.
+    pub l1_persist: L1Persist,
+    /// Writes are refused above this many records.
+    pub records_max: u64,
+    /// The largest `k` of a search, and the most ids of a get.
+    pub answers_max: u32,
+    /// How many rows a search compares before it lets others run.
+    pub search_step_rows: usize,
+    /// Foreign managers.
+    pub managers: Managers,
+    /// How long a transaction waits for its managers' votes.
+    pub vote_timeout: Tick,
+    /// How many transactions may wait for their managers' votes at a time.
+    pub waiting_max: usize,
+    /// After what time a pending vote is asked for again, and a failed repair tried again.
+    pub again_after: Tick,
+}
+
+/// Which machine code compares vectors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelChoice {
+    /// The plain one.
+    Scalar,
+    /// The fastest that this processor has.
+    Detect,
+}
+
+/// How the exact index is kept on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum L1Persist {
+    /// Each batch writes what it changes, unsynced, since the log can redo it.
+    Delta {
+        /// How many such files there may be before they are merged into one, 1 or more.
+        merge_after: u32,
+    },
+    /// Each batch writes and syncs the whole index.
+    Rewrite,
+}
+
+/// Makes the foreign manager of a name, on a disk of its own that keeps what it wrote before.
+pub type MakeManager = Arc<dyn Fn(&str, Arc<dyn Disk>) -> Result<Box<dyn DataManager>, BootError> + Send + Sync>;
+
+/// The foreign managers of a node.
+#[derive(Clone)]
+pub struct Managers {
+    /// Their names, each a single part of a path.
+    pub names: Vec<Box<str>>,
+    /// What makes them.
+    pub make: MakeManager,
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No index has such vectors.
+    #[error("dim: {0}")]
+    Dim(VectorError),
+    /// A number is outside of its range.
+    #[error("{what} is {found}: it must be at least {min}")]
+    TooSmall {
+        /// The field.
+        what: &'static str,
+        /// Its value.
+        found: u64,
+        /// Its least value.
+        min: u64,
+    },
+    /// There are more managers than a batch may have votes.
+    #[error("{found} managers: at most {}", VOTES_MAX)]
+    TooManyManagers {
+        /// How many.
+        found: usize,
+    },
+    /// A manager's name is empty, too long, taken, or no part of a path.
+    #[error(
+        "`{0}` cannot name a manager: it takes 1 to {PARTICIPANT_BYTES_MAX} of a-z, 0-9, `-`, `_`, each name once, and not `l1`"
+    )]
+    ManagerName(Box<str>),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            dim: 960,
+            metric: Metric::L2,
+            kernels: KernelChoice::Detect,
+            log_format: LogFormat::Binary,
+            log_file_bytes: 64 << 20,
+            l1_persist: L1Persist::Delta { merge_after: 64 },
+            records_max: 10_000_000,
+            answers_max: 10_000,
+            search_step_rows: 4096,
+            managers: Managers::none(),
+            vote_timeout: Tick::secs(5),
+            waiting_max: 1024,
+            again_after: Tick::millis(100),
+        }
+    }
+}
+
+impl Config {
+    /// Says what is wrong with it, if anything is.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.shape()?;
+        let least = [
+            ("records_max", self.records_max, 1),
+            ("answers_max", self.answers_max.into(), 1),
+            ("search_step_rows", self.search_step_rows as u64, 1),
+            ("waiting_max", self.waiting_max as u64, 1),
+            ("again_after", self.again_after.0, 1),
+            ("vote_timeout", self.vote_timeout.0, 1),
+        ];
+        let merge_after = match self.l1_persist {
+            L1Persist::Delta { merge_after } => merge_after,
+            L1Persist::Rewrite => 1,
+        };
+        for (what, found, min) in least.into_iter().chain([("merge_after", merge_after.into(), 1)]) {
+            if found < min {
+                return Err(ConfigError::TooSmall { what, found, min });
+            }
+        }
+        self.managers.check()
+    }
+
+    /// What vectors are.
+    pub fn shape(&self) -> Result<Shape, ConfigError> {
+        let dim = Dim::new(self.dim).map_err(ConfigError::Dim)?;
+        Ok(Shape { metric: self.metric, dim })
+    }
+
+    /// What compares them.
+    pub(super) fn kernels(&self) -> Kernels {
+        match self.kernels {
+            KernelChoice::Scalar => Kernels::scalar(),
+            KernelChoice::Detect => Kernels::detect(),
+        }
+    }
+}
+
+/// How files name a metric. A number is never given to another.
+pub(super) fn metric_number(metric: Metric) -> u8 {
+    match metric {
+        Metric::L2 => 1,
+        Metric::Cosine => 2,
+        Metric::InnerProduct => 3,
+    }
+}
+
+impl Managers {
+    /// No managers.
+    pub fn none() -> Self {
+        Managers {
+            names: Vec::new(),
+            make: Arc::new(|name, _| Err(BootError::Refused(format!("nothing makes a manager named `{name}`").into()))),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.names.len() >= VOTES_MAX {
+            return Err(ConfigError::TooManyManagers { found: self.names.len() });
+        }
+        for (at, name) in self.names.iter().enumerate() {
+            let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_');
+            let fits = (1..=PARTICIPANT_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain);
+            if !fits || **name == *"l1" || self.names[..at].contains(name) {
+                return Err(ConfigError::ManagerName(name.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Managers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Managers").field(&self.names).finish()
+    }
+}

@@ -1,0 +1,29 @@
+//! The engine as a system on trial.
+
+use std::sync::LazyLock;
+
+use stormproof_contract::{Boot, BootError, System};
+
+use super::{commit, config::Config, l1, node::MemoryNode, recover, waiting};
+use crate::store;
+
+/// Makes nodes of the engine. See [`Config`] for what can be chosen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Engine;
+
+impl System for Engine {
+    type Config = Config;
+    type Node = MemoryNode;
+
+    fn boot(&self, at: Boot<'_, Config>) -> Result<MemoryNode, BootError> {
+        recover::open(&at)
+    }
+
+    fn points(&self) -> &'static [&'static str] {
+        static ALL: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+            let own: [&[&str]; 4] = [&commit::POINTS, &waiting::POINTS, &l1::POINTS, &recover::POINTS];
+            own.into_iter().chain(store::POINTS).flatten().copied().collect()
+        });
+        &ALL
+    }
+}

@@ -1,0 +1,130 @@
+//! What a node knows, for invariants: everything, as of now, without touching the disk.
+
+use std::sync::Arc;
+
+use super::{decided::Decision, node::MemoryNode};
+use crate::{
+    ids::{Lsn, RecordId, Version},
+    protocol::{Participant, Verdict},
+    store::{Entry, Record, RetryId, TransactionId},
+    vector::Shape,
+};
+
+/// What a node knows.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Facts {
+    /// The last frame that counts.
+    pub lsn: Lsn,
+    /// The last frame that changed a record.
+    pub changed: Lsn,
+    /// What vectors are.
+    pub shape: Shape,
+    /// The live records, by id.
+    pub records: Vec<Arc<Record>>,
+    /// The records that are gone, with the version of their absence.
+    pub deleted: Vec<(RecordId, Version)>,
+    /// The rows of the exact index in memory, by id.
+    pub rows: Vec<IndexRow>,
+    /// What was decided, in that order.
+    pub decisions: Vec<(RetryId, Decision)>,
+    /// Transactions that wait for their managers.
+    pub waiting: Vec<(RetryId, TransactionId)>,
+    /// Verdicts that are still owed.
+    pub owed: Vec<Owed>,
+    /// The foreign managers.
+    pub managers: Vec<ManagerFacts>,
+    /// The last frame that the index on disk holds. Behind [`lsn`](Self::lsn), the files are stale.
+    pub l1_upto: Lsn,
+    /// Whether it has asked to be stopped.
+    pub halted: bool,
+}
+
+/// A row of the exact index.
+#[derive(Clone, PartialEq, Debug)]
+pub struct IndexRow {
+    /// The record.
+    pub id: RecordId,
+    /// Which writing of it.
+    pub version: Version,
+    /// Its vector.
+    pub vector: Vec<f32>,
+}
+
+/// A verdict that a participant has not taken yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Owed {
+    /// The manager's name; `None` for the exact index, whose files are to be repaired.
+    pub manager: Option<Box<str>>,
+    /// In which transaction.
+    pub tx: Option<TransactionId>,
+    /// How it ended.
+    pub verdict: Verdict,
+}
+
+/// A foreign manager.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ManagerFacts {
+    /// Its name.
+    pub name: Box<str>,
+    /// The transactions it said yes to and was not told the end of.
+    pub in_doubt: Vec<TransactionId>,
+    /// The transactions it has finished.
+    pub finished: Vec<TransactionId>,
+}
+
+impl Facts {
+    pub(super) fn of(node: &MemoryNode) -> Facts {
+        let view = node.views.newest();
+        let (mut records, mut deleted) = (Vec::new(), Vec::new());
+        for (id, entry) in &view.records {
+            match entry {
+                Entry::Live(record) => records.push(Arc::clone(record)),
+                Entry::Deleted(version) => deleted.push((id, *version)),
+            }
+        }
+        let row = |row: crate::vector::Row<'_>| IndexRow {
+            id: row.id,
+            version: row.version,
+            vector: row.components().collect(),
+        };
+        let mut decisions: Vec<_> = node.decided.iter().map(|(retry, decision)| (retry, decision.clone())).collect();
+        decisions.sort_by_key(|(_, decision)| (decision.lsn, decision.place));
+        Facts {
+            lsn: view.lsn,
+            changed: view.changed,
+            shape: node.shape,
+            records,
+            deleted,
+            rows: view.index.iter().map(row).collect(),
+            decisions,
+            waiting: node.waiting.list.iter().map(|(&tx, pending)| (pending.retry, tx)).collect(),
+            owed: node.owed.owed().map(|(who, verdict)| owed(node, who, verdict)).collect(),
+            managers: managers(node),
+            l1_upto: node.l1.upto,
+            halted: node.halted,
+        }
+    }
+
+    /// Whether the exact index on disk is behind.
+    pub fn l1_is_stale(&self) -> bool {
+        self.l1_upto != self.lsn
+    }
+}
+
+fn owed(node: &MemoryNode, who: &Participant<TransactionId>, verdict: Verdict) -> Owed {
+    match who {
+        Participant::L1 => Owed { manager: None, tx: None, verdict },
+        Participant::Manager { manager, tx } => {
+            Owed { manager: Some(node.managers.name(*manager).into()), tx: Some(*tx), verdict }
+        }
+    }
+}
+
+fn managers(node: &MemoryNode) -> Vec<ManagerFacts> {
+    let facts = |(name, manager): &(Box<str>, Box<dyn super::manager::DataManager>)| ManagerFacts {
+        name: name.clone(),
+        in_doubt: manager.in_doubt().into_iter().map(|(tx, _)| tx).collect(),
+        finished: manager.finished(),
+    };
+    node.managers.list.iter().map(facts).collect()
+}

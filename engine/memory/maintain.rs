@@ -1,0 +1,86 @@
+//! What is done beside commits: verdicts that are still owed are told again, the index on disk is repaired or merged.
+//!
+//! It runs after the answers of a batch are out, at a time of its own: whatever fails is tried again a while later.
+
+use std::collections::VecDeque;
+
+use stormproof_contract::Effects;
+
+use super::{node::MemoryNode, op::Reply};
+use crate::{
+    protocol::{
+        Participant, Verdict,
+        redrive::{Input, Output},
+    },
+    store::{StoreResult, TransactionId},
+};
+
+impl MemoryNode {
+    /// Does what is due.
+    pub(super) fn maintain(&mut self, out: &mut Effects<Reply>) {
+        let now = self.clock.now();
+        if self.again_at.is_some_and(|at| at <= now) {
+            self.again_at = None;
+            self.redrive(out);
+            self.merge(out);
+        }
+        if self.again_at.is_none() && self.l1.wants_merge() {
+            // In a batch of its own, so that the answers of this one need not wait for it.
+            self.again_at = Some(now);
+        }
+    }
+
+    /// Has what failed be tried again a while later.
+    pub(super) fn again_later(&mut self) {
+        let later = self.clock.now() + self.config.again_after;
+        self.again_at = Some(self.again_at.map_or(later, |at| at.min(later)));
+    }
+
+    /// Tells every participant what it is owed.
+    pub(super) fn redrive(&mut self, out: &mut Effects<Reply>) {
+        let (mut todo, mut outputs) = (VecDeque::new(), Vec::new());
+        self.owed.step(Input::Again, &mut outputs);
+        todo.extend(outputs.drain(..));
+        while let Some(Output::Tell(who, verdict)) = todo.pop_front() {
+            let heard = if self.tell(who, verdict, out) { Input::Told } else { Input::Failed };
+            self.owed.step(heard, &mut outputs);
+            todo.extend(outputs.drain(..));
+        }
+        if !self.owed.is_empty() {
+            self.again_later();
+        }
+    }
+
+    fn tell(&mut self, who: Participant<TransactionId>, verdict: Verdict, out: &mut Effects<Reply>) -> bool {
+        let (done, note) = match (who, verdict) {
+            (Participant::L1, Verdict::Committed) => (self.repair().is_ok(), "l1.repaired"),
+            (Participant::Manager { manager, tx }, Verdict::Committed) => {
+                (self.managers.get(manager).finish(tx).is_ok(), "participant.redriven")
+            }
+            (Participant::Manager { manager, tx }, Verdict::Aborted) => {
+                (self.managers.get(manager).abort(tx).is_ok(), "participant.redriven")
+            }
+            (Participant::L1, Verdict::Aborted) => unreachable!("what the index voted in vain is overwritten or swept"),
+        };
+        if done {
+            out.note(note, &[]);
+        }
+        done
+    }
+
+    /// Writes the index afresh, unless a later batch already did.
+    fn repair(&mut self) -> StoreResult<()> {
+        let view = self.views.newest();
+        if self.l1.upto == view.lsn { Ok(()) } else { self.l1.write_afresh(&view, &mut self.manifest) }
+    }
+
+    fn merge(&mut self, out: &mut Effects<Reply>) {
+        if !self.l1.wants_merge() {
+            return;
+        }
+        match self.l1.write_afresh(&self.views.newest(), &mut self.manifest) {
+            Ok(()) => out.note("l1.merged", &[("lsn", self.l1.base.0)]),
+            Err(_) => self.again_later(),
+        }
+    }
+}

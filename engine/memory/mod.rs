@@ -1,0 +1,58 @@
+//! One node of the engine: transactions over records, across the ground truth (L3) and the exact index (L1).
+//!
+//! | file | what |
+//! |---|---|
+//! | `op` | what clients ask and are told, and what each answer proves |
+//! | `config`, `engine` | what a node is told at boot; the engine as a system on trial |
+//! | `node` | what arrives, and in what order things are done |
+//! | `admit` | whether a transaction can be accepted, and what it writes |
+//! | `batch`, `decided` | the open batch; what was decided, by retry id |
+//! | `commit`, `waiting`, `maintain` | perform `protocol`'s `commit`, `prepare` and `redrive` |
+//! | `view`, `query` | the published state, and queries on it |
+//! | `l1`, `load` | the files of the exact index: writing them, reading them back |
+//! | `recover` | opening a node on whatever its disk holds |
+//! | `manager`, `ledger` | what a foreign manager is; the simplest one |
+//! | `facts`, [`audit`] | what a node knows, for invariants; what must be true of it |
+//!
+//! # Notes
+//! A node tells its observer: `commit.batch` {lsn, n}, `conflict`, `retry.deduplicated`, `l1.stale` {upto},
+//! `l1.repaired`, `l1.rebuilt` {lsn}, `l1.merged` {lsn}, `log.tail_truncated` {lsn}, `recover.redone` {n},
+//! `participant.refused` {manager}, `participant.timed_out` {manager}, `participant.redriven`.
+
+mod admit;
+pub mod audit;
+mod batch;
+mod commit;
+mod config;
+mod decided;
+mod engine;
+mod facts;
+mod l1;
+mod ledger;
+mod load;
+mod maintain;
+mod manager;
+mod node;
+mod op;
+mod query;
+mod recover;
+mod view;
+mod waiting;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, ConfigError, KernelChoice, L1Persist, LogFormat, MakeManager, Managers};
+pub use decided::{Decision, Outcome};
+pub use engine::Engine;
+pub use facts::{Facts, IndexRow, ManagerFacts, Owed};
+pub use ledger::{Ledger, LedgerConfig};
+pub use manager::{DataManager, ManagerError, Vote};
+pub use node::MemoryNode;
+pub use op::{Conflict, Draft, Hit, Op, Read, Refusal, Reply, Transaction, Unavailable};
+
+pub use crate::{
+    ids::{Lsn, RecordId, Version},
+    store::{Record, RetryId, TransactionId},
+    vector::Metric,
+};

@@ -1,0 +1,241 @@
+//! What clients ask of a node, and what they are told.
+//!
+//! # What an answer proves
+//! | answer | proves |
+//! |---|---|
+//! | [`Reply::Committed`] | every effect is durable, and visible to every query that starts from now on |
+//! | [`Reply::Conflict`], [`Reply::Refused`] | no effect, now or ever: a copy of the request that arrives later cannot take effect either |
+//! | [`Reply::Unavailable`] | no effect so far. A copy that still travels, or a retry, may yet commit |
+//! | none | nothing: it may have committed. Retry under the same [`RetryId`] to find out |
+//!
+//! A history checker may therefore take `Conflict` and `Refused` for failures, and has to leave `Unavailable` open.
+//!
+//! Every answer to a query names the LSN it was read at: it shows all commits up to that one, and no other.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Lsn, Record, RecordId, RetryId, Version};
+
+/// What a client asks.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Change records, all or none.
+    Commit(Transaction),
+    /// Read records by id.
+    Get {
+        /// Which.
+        ids: Vec<RecordId>,
+    },
+    /// How many records there are.
+    Count,
+    /// The records nearest to a vector, exactly.
+    Search {
+        /// The vector.
+        vector: Vec<f32>,
+        /// How many to find.
+        k: u32,
+    },
+}
+
+/// Changes to be made together, if what they rest on still holds.
+///
+/// A record is named at most once among inserts, upserts and deletes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transaction {
+    /// The client's name for it. A retry has the same, and takes effect at most once.
+    pub retry: RetryId,
+    /// What the client has read. If one of them is no longer so: conflict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<Read>,
+    /// For decisions that rest on a count or a search: nothing at all may have changed since this LSN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Lsn>,
+    /// New records. A record that is there already refuses the transaction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inserts: Vec<Draft>,
+    /// Records to write, whether they are there or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upserts: Vec<Draft>,
+    /// Records to remove. Removing one that is not there is no error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deletes: Vec<RecordId>,
+    /// Foreign managers that take part, by name. Each is named once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub managers: Vec<Box<str>>,
+}
+
+/// What a client has read of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Read {
+    /// The record.
+    pub id: RecordId,
+    /// The version it had, `None` if there was no such record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+}
+
+/// A record as its client writes it. The node adds the version and the time.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// Its name.
+    pub id: RecordId,
+    /// Its embedding.
+    pub vector: Vec<f32>,
+    /// Its text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Other records that it points to. They need not exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<RecordId>,
+    /// How far it is consolidated: 0 is new.
+    #[serde(default)]
+    pub kappa: f32,
+}
+
+/// What a client is told. See the file's description for what each answer proves.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The transaction is committed, by this attempt or an earlier one.
+    Committed {
+        /// Its place in the order of commits. Transactions of one batch share it.
+        lsn: Lsn,
+        /// The version of each record written or deleted: inserts, upserts, deletes, each in the order given.
+        versions: Vec<(RecordId, Version)>,
+    },
+    /// What the transaction rests on no longer holds.
+    Conflict(Conflict),
+    /// The transaction, or the query, cannot be done as asked.
+    Refused(Refusal),
+    /// Not now.
+    Unavailable(Unavailable),
+    /// The records asked for, in the order asked, without those that do not exist.
+    Records {
+        /// As of.
+        at: Lsn,
+        /// The records.
+        records: Vec<Arc<Record>>,
+    },
+    /// How many records there are.
+    Count {
+        /// As of.
+        at: Lsn,
+        /// How many.
+        n: u64,
+    },
+    /// The nearest records, nearest first, those equally far by ascending id.
+    Hits {
+        /// As of.
+        at: Lsn,
+        /// The records with their distances.
+        hits: Vec<Hit>,
+    },
+}
+
+/// A record that a search found.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Hit {
+    /// How far it is, by the node's metric.
+    pub distance: f32,
+    /// The record.
+    pub record: Arc<Record>,
+}
+
+/// What no longer held.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conflict {
+    /// A record has another version than the one read.
+    Changed {
+        /// Which record.
+        id: RecordId,
+        /// The version it has now, `None` if there is no such record.
+        found: Option<Version>,
+    },
+    /// Something has changed since the LSN that the transaction rests on.
+    ChangedSince {
+        /// The last change.
+        changed: Lsn,
+    },
+    /// A transaction that waits for its managers holds a record.
+    Held {
+        /// Which record.
+        id: RecordId,
+    },
+}
+
+/// Why something cannot be done as asked.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// A record to be inserted is there already.
+    Duplicate {
+        /// Which.
+        id: RecordId,
+    },
+    /// A record is named twice among the changes.
+    NamedTwice {
+        /// Which.
+        id: RecordId,
+    },
+    /// A vector that the index cannot hold.
+    BadVector {
+        /// Whose; `None` for that of a query.
+        id: Option<RecordId>,
+        /// What is wrong with it.
+        why: Box<str>,
+    },
+    /// A record that the store cannot hold.
+    BadRecord {
+        /// Which.
+        id: RecordId,
+        /// What is wrong with it.
+        why: Box<str>,
+    },
+    /// More than a bound allows.
+    TooLarge {
+        /// Of what.
+        what: Box<str>,
+        /// How much there is.
+        found: u64,
+        /// How much there may be.
+        max: u64,
+    },
+    /// A manager that the node does not have, or that is named twice.
+    NoSuchManager {
+        /// The name.
+        name: Box<str>,
+    },
+    /// A manager voted no, or not in time.
+    Participant {
+        /// Which.
+        name: Box<str>,
+        /// Its reason.
+        why: Box<str>,
+    },
+    /// An earlier attempt was refused, or was in conflict, before the node was last booted; it does not remember why.
+    Earlier,
+}
+
+/// Why not now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unavailable {
+    /// The disk is full: nothing was written.
+    NoSpace,
+    /// The disk failed before anything was decided, in these words.
+    Disk(Box<str>),
+    /// There are as many records as there may be. Queries go on, and so do deletes.
+    ReadOnly,
+    /// Too many transactions are waiting for their managers.
+    Busy,
+}

@@ -1,0 +1,352 @@
+//! Opening a node on whatever its disk holds: nothing, a state that was closed, or what a crash left.
+//!
+//! 1. The log is read, and its effect made in memory. Nothing is changed yet, so that a refusal leaves the evidence.
+//! 2. The files of the index are compared with it. One that is ahead of the log proves that the log lost its end.
+//! 3. The log is made durable as it was read ([`Log::resume`]). Only now is it the truth, come what may.
+//! 4. The index is read, or made; the managers are told the end of what they are in doubt about.
+//!
+//! Every step changes nothing but what the steps before it have settled, so a crash in the middle, and another recovery
+//! after it, ends in the same state.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effect, Effects};
+
+use super::{
+    batch::OpenBatch,
+    commit::L1,
+    config::{Config, metric_number},
+    decided::Decisions,
+    l1::L1Files,
+    load::{self, Named},
+    node::MemoryNode,
+    query::Queries,
+    view::{Published, View},
+    waiting::{ManagerSet, Waiting},
+};
+use crate::{
+    ids::Lsn,
+    protocol::{ManagerId, Participant, Verdict, redrive},
+    store::{
+        self, Batch, Memtable, StoreError, StoreResult, TransactionId, Write,
+        l1::{self, L1Name},
+        log::{self, Log, LogId, LogNo, LogOptions, Tail},
+        manifest::{Manifest, ManifestFile},
+    },
+    vector::{FlatIndex, Shape},
+};
+
+/// The points of a recovery, beside those of the log.
+pub(super) const POINTS: [&str; 6] = [
+    "recover.begun",
+    "recover.log_read",
+    "recover.log_resumed",
+    "recover.l1_loaded",
+    "recover.managers_made",
+    "recover.redriven",
+];
+
+/// What the log says.
+struct Replayed {
+    records: Memtable,
+    changed: Lsn,
+    decided: Decisions,
+    votes: BTreeMap<Lsn, store::Digest>,
+    /// One more than the last transaction's name.
+    next_tx: u64,
+}
+
+/// Starts a node.
+pub(super) fn open(boot: &Boot<'_, Config>) -> Result<MemoryNode, BootError> {
+    let refused = |error: super::config::ConfigError| BootError::Refused(error.to_string().into());
+    boot.config.check().map_err(refused)?;
+    let shape = boot.config.shape().map_err(refused)?;
+    boot.disk.point("recover.begun").map_err(|error| failed(error.into()))?;
+    match ManifestFile::load(&boot.disk).map_err(failed)? {
+        Some(manifest) => Opening { boot, shape, notes: Effects::default() }.recover(manifest),
+        None => Opening { boot, shape, notes: Effects::default() }.create(),
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
+fn failed(error: StoreError) -> BootError {
+    let words = error.to_string().into();
+    if error.is_passing() { BootError::Retry(words) } else { BootError::Refused(words) }
+}
+
+/// A node on its way up.
+struct Opening<'a> {
+    boot: &'a Boot<'a, Config>,
+    shape: Shape,
+    notes: Effects<super::op::Reply>,
+}
+
+impl Opening<'_> {
+    /// Makes a database where there is none.
+    fn create(self) -> Result<MemoryNode, BootError> {
+        let disk = &self.boot.disk;
+        let (log, manifest) = self.create_files().map_err(failed)?;
+        let files = self.l1_files(manifest.current().log);
+        let index = self.empty_index();
+        disk.point("recover.l1_loaded").map_err(|error| failed(error.into()))?;
+        self.assemble(log, manifest, files, Replayed::default(), index, true)
+    }
+
+    /// The directory first: the installation of the manifest makes it durable.
+    fn create_files(&self) -> StoreResult<(Log, ManifestFile)> {
+        let disk = &self.boot.disk;
+        if let Some(found) = l1::list(&**disk)?.iter().find(|name| !name.temporary) {
+            let path = store::manifest::PATH.into();
+            return Err(StoreError::MissingManifest { path, found: found.path().into() });
+        }
+        make_dir(&**disk, l1::DIRECTORY)?;
+        let id = LogId(u128::from(self.boot.seed) << 64 | u128::from(self.boot.clock.wall().0));
+        let log = Log::create(disk, id, self.log_options())?;
+        let first = Manifest {
+            sequence: 1,
+            log: id,
+            components: self.shape.dim.get() as u32,
+            metric: metric_number(self.shape.metric),
+            logs: vec![LogNo::FIRST],
+            l1: None,
+        };
+        Ok((log, ManifestFile::create(disk, first)?))
+    }
+
+    /// Takes up what is there.
+    fn recover(mut self, mut manifest: ManifestFile) -> Result<MemoryNode, BootError> {
+        self.check_shape(manifest.current())?;
+        let disk = Arc::clone(&self.boot.disk);
+        let (replayed, tail) = self.replay(manifest.current()).map_err(failed)?;
+        let found = l1::list(&*disk).map_err(failed)?;
+        check_tail(manifest.current(), &tail, &found).map_err(failed)?;
+        disk.point("recover.log_read").map_err(|error| failed(error.into()))?;
+        let (end, torn) = (tail.lsn, tail.torn.is_some());
+        let log = Log::resume(&disk, tail, self.log_options(), &mut manifest).map_err(failed)?;
+        disk.point("recover.log_resumed").map_err(|error| failed(error.into()))?;
+        if torn {
+            self.notes.note("log.tail_truncated", &[("lsn", end.0)]);
+        }
+        let mut files = self.l1_files(manifest.current().log);
+        let named = Named { end, base: manifest.current().l1, votes: replayed.votes.clone() };
+        let loaded = load::load(&mut files, &named, &replayed.records, self.empty_index());
+        self.note_l1(&loaded, end);
+        if loaded.whole {
+            files.sweep(&found);
+        }
+        disk.point("recover.l1_loaded").map_err(|error| failed(error.into()))?;
+        self.assemble(log, manifest, files, replayed, loaded.index, loaded.whole)
+    }
+
+    fn check_shape(&self, manifest: &Manifest) -> Result<(), BootError> {
+        let (dim, metric) = (self.shape.dim.get() as u32, metric_number(self.shape.metric));
+        if (manifest.components, manifest.metric) == (dim, metric) {
+            return Ok(());
+        }
+        Err(BootError::Refused(
+            format!(
+                "`{}` is of vectors with {} components and metric {}; the configuration says {dim} and {metric}",
+                store::manifest::PATH,
+                manifest.components,
+                manifest.metric
+            )
+            .into(),
+        ))
+    }
+
+    fn replay(&self, manifest: &Manifest) -> StoreResult<(Replayed, Tail)> {
+        let mut replayed = Replayed::default();
+        let tail = log::scan(&self.boot.disk, manifest, &mut |lsn, batch| replayed.add(lsn, batch, self.shape))?;
+        Ok((replayed, tail))
+    }
+
+    fn note_l1(&mut self, loaded: &load::Loaded, end: Lsn) {
+        if loaded.redone > 0 {
+            self.notes.note("recover.redone", &[("n", loaded.redone)]);
+        }
+        if !loaded.whole {
+            self.notes.note("l1.rebuilt", &[("lsn", end.0)]);
+        }
+    }
+
+    fn assemble(
+        mut self,
+        log: Log,
+        manifest: ManifestFile,
+        l1: L1Files,
+        replayed: Replayed,
+        index: FlatIndex,
+        l1_whole: bool,
+    ) -> Result<MemoryNode, BootError> {
+        let Boot { config, disk, clock, incarnation, .. } = self.boot;
+        let managers = make_managers(config, disk)?;
+        let owed = in_doubt(&managers, &replayed.decided)?;
+        let doubtful = managers.list.iter().flat_map(|(_, manager)| manager.in_doubt()).map(|(tx, _)| tx.0 + 1).max();
+        let next_tx = (u64::from(*incarnation) << 32).max(replayed.next_tx).max(doubtful.unwrap_or(0));
+        let Replayed { records, changed, decided, .. } = replayed;
+        let views = Arc::new(Published::new(View { lsn: log.lsn(), changed, records, index }));
+        let mut node = MemoryNode {
+            config: (*config).clone(),
+            shape: self.shape,
+            disk: Arc::clone(disk),
+            clock: Arc::clone(clock),
+            log,
+            manifest,
+            l1,
+            managers,
+            queries: Arc::new(Queries::new(&views, config)),
+            views,
+            decided,
+            open: OpenBatch::default(),
+            waiting: Waiting::default(),
+            owed,
+            next_tx: TransactionId(next_tx),
+            ask_at: None,
+            again_at: None,
+            boot_notes: Vec::new(),
+            halted: false,
+        };
+        if !l1_whole {
+            node.owe(Participant::L1, Verdict::Committed, &mut self.notes);
+        }
+        node.redrive(&mut self.notes);
+        node.disk.point("recover.redriven").map_err(|error| failed(error.into()))?;
+        node.boot_notes = self.notes.drain().filter_map(note).collect();
+        Ok(node)
+    }
+
+    fn l1_files(&self, log: LogId) -> L1Files {
+        L1Files {
+            disk: Arc::clone(&self.boot.disk),
+            persist: self.boot.config.l1_persist,
+            log,
+            components: self.shape.dim.get() as u32,
+            metric: metric_number(self.shape.metric),
+            base: Lsn(0),
+            upto: Lsn(0),
+            base_rows: 0,
+            delta_rows: 0,
+        }
+    }
+
+    fn empty_index(&self) -> FlatIndex {
+        FlatIndex::new(self.shape, self.boot.config.kernels())
+    }
+
+    fn log_options(&self) -> LogOptions {
+        LogOptions { format: self.boot.config.log_format, file_bytes: self.boot.config.log_file_bytes }
+    }
+}
+
+impl Default for Replayed {
+    fn default() -> Self {
+        Replayed {
+            records: Memtable::default(),
+            changed: Lsn(0),
+            decided: Decisions::default(),
+            votes: BTreeMap::new(),
+            next_tx: 0,
+        }
+    }
+}
+
+impl Replayed {
+    /// Adds the effect of a frame.
+    fn add(&mut self, lsn: Lsn, batch: Batch, shape: Shape) -> StoreResult<()> {
+        for write in batch.writes() {
+            check_vector(lsn, write, shape)?;
+            self.records.apply(write);
+            self.changed = lsn;
+        }
+        for (place, transaction) in batch.transactions.iter().enumerate() {
+            self.decided.add(lsn, place as u32, transaction, None);
+            self.next_tx = self.next_tx.max(transaction.id.0.saturating_add(1));
+        }
+        let vote = batch.votes.into_iter().find(|vote| vote.participant.as_str() == L1);
+        self.votes.extend(vote.map(|vote| (lsn, vote.digest)));
+        Ok(())
+    }
+}
+
+/// That the index can hold the vector. The log's checksums make any other the work of another program.
+fn check_vector(lsn: Lsn, write: &Write, shape: Shape) -> StoreResult<()> {
+    let Write::Put(record) = write else { return Ok(()) };
+    shape.check(&record.vector).map_err(|error| StoreError::Foreign {
+        path: format!("the frame of {lsn}").into(),
+        offset: 0,
+        expected: "vectors that the index can hold".into(),
+        found: format!("of {}: {error}", record.id).into(),
+    })
+}
+
+/// That no file of the index is ahead of the log: its rename came after the frame was durable.
+fn check_tail(manifest: &Manifest, tail: &Tail, found: &[L1Name]) -> StoreResult<()> {
+    let named = manifest.l1.map(|base| (store::manifest::PATH.to_owned(), base.lsn));
+    let finished = found.iter().filter(|name| !name.temporary).map(|name| (name.path(), name.lsn));
+    match finished.chain(named).max_by_key(|(_, lsn)| *lsn) {
+        Some((path, lsn)) if lsn > tail.lsn => Err(tail.lost(&path, lsn)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn make_managers(config: &Config, disk: &Arc<dyn Disk>) -> Result<ManagerSet, BootError> {
+    let mut list = Vec::new();
+    if !config.managers.names.is_empty() {
+        make_manager_dirs(config, &**disk).map_err(|error| failed(error.into()))?;
+    }
+    for name in &config.managers.names {
+        list.push((name.clone(), (config.managers.make)(name, disk.scoped(&manager_dir(name)))?));
+    }
+    disk.point("recover.managers_made").map_err(|error| failed(error.into()))?;
+    Ok(ManagerSet { disk: Arc::clone(disk), list })
+}
+
+/// Made and synced at every boot: that a directory is seen does not mean that it is durable.
+fn make_manager_dirs(config: &Config, disk: &dyn Disk) -> DiskResult<()> {
+    make_dir(disk, MANAGERS)?;
+    config.managers.names.iter().try_for_each(|name| make_dir(disk, &manager_dir(name)))?;
+    disk.sync_dir(MANAGERS)?;
+    disk.sync_dir("")
+}
+
+fn make_dir(disk: &dyn Disk, path: &str) -> DiskResult<()> {
+    match disk.mkdir(path) {
+        Err(error) if error.kind == DiskErrorKind::Exists => Ok(()),
+        made => made,
+    }
+}
+
+/// The directory of the managers' directories.
+const MANAGERS: &str = "managers";
+
+fn manager_dir(name: &str) -> String {
+    format!("{MANAGERS}/{name}")
+}
+
+/// What the managers are in doubt about, with the log's word on it.
+fn in_doubt(managers: &ManagerSet, decided: &Decisions) -> Result<redrive::Redrive<TransactionId>, BootError> {
+    let mut listed = Vec::new();
+    for (at, (name, manager)) in managers.list.iter().enumerate() {
+        for (tx, held) in manager.in_doubt() {
+            if let Some(voted) = decided.vote_of(tx, name).filter(|voted| *voted != held) {
+                let words = format!("manager `{name}` holds {held} for transaction {}, and voted {voted}", tx.0);
+                return Err(BootError::Refused(words.into()));
+            }
+            listed.push((ManagerId(at as u16), tx));
+        }
+    }
+    let by_the_log = |manager: ManagerId, tx: &TransactionId| decided.vote_of(*tx, managers.name(manager)).is_some();
+    Ok(redrive::in_doubt(listed, by_the_log))
+}
+
+fn note(effect: Effect<super::op::Reply>) -> Option<super::node::BootNote> {
+    match effect {
+        Effect::Note { name, values } => Some((name, values.into_vec())),
+        Effect::Reply { .. }
+        | Effect::Send { .. }
+        | Effect::StartJob { .. }
+        | Effect::TellJob { .. }
+        | Effect::StopJob { .. }
+        | Effect::Halt { .. } => None,
+    }
+}
