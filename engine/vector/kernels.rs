@@ -66,13 +66,11 @@ impl Kernels {
 
     /// All that this processor has, slowest first.
     pub fn available() -> Vec<Self> {
-        let mut levels = vec![Level::Scalar];
+        let levels = std::iter::once(Level::Scalar);
         #[cfg(target_arch = "x86_64")]
-        {
-            levels.extend(simd::Avx2::detect().map(Level::Avx2));
-            levels.extend(simd::Avx512::detect().map(Level::Avx512));
-        }
-        levels.into_iter().map(Self).collect()
+        let levels =
+            levels.chain(simd::Avx2::detect().map(Level::Avx2)).chain(simd::Avx512::detect().map(Level::Avx512));
+        levels.map(Self).collect()
     }
 
     /// The instruction set in use, for reports.
