@@ -13,7 +13,7 @@ use fail::FailScenario;
 use stormproof_contract::{
     Boot, BootError, Disk, DiskErrorKind, DiskOp, DiskResult, Effects, File, Input, Node, Open, System,
 };
-use stormproof_engine::driver::{CallError, Options, RealDisk, Stop, failpoints, open};
+use stormproof_engine::driver::{CallError, OpenError, Options, RealDisk, Stop, failpoints, open};
 
 /// Signal of `abort`.
 const SIGABRT: i32 = 6;
@@ -155,6 +155,19 @@ fn a_boot_that_fails_once_is_tried_again() {
     let running = open(&Appender, &(), dir.path(), Options::default()).expect("the second boot succeeds");
     assert_eq!(running.client().call(()), Ok(1));
     scenario.teardown();
+}
+
+#[test]
+fn no_node_is_booted_before_its_incarnation_is_durable() {
+    for call in ["disk.write", "disk.sync"] {
+        let scenario = FailScenario::setup();
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fail::cfg(call, "1*return(eio)").expect("well formed");
+        let error = open(&Appender, &(), dir.path(), Options::default()).err().expect("the first such call is its own");
+        assert!(matches!(error, OpenError::Disk { .. }), "{error}");
+        assert!(!dir.path().join("node/bytes").exists(), "the node was booted before {call} succeeded");
+        scenario.teardown();
+    }
 }
 
 /// Does the call of each kind, on a disk where it can succeed.
