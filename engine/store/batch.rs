@@ -17,6 +17,10 @@ use crate::ids::{RecordId, Version};
 
 /// The most that the transactions of a batch may weigh ([`Batch::weight`]), in bytes.
 pub const WEIGHT_MAX: usize = 10 << 20;
+/// The most bytes that a batch of some weight takes in JSON: six for a control character, and a little around it all.
+pub(super) const fn json_bytes_max(weight: usize) -> usize {
+    6 * weight + 64
+}
 /// The most votes on one transaction, and the most on a batch.
 pub const VOTES_MAX: usize = 64;
 /// The longest name of a participant, in bytes.
@@ -276,4 +280,67 @@ fn decode_vote(from: &mut Cursor<'_>) -> Result<Vote, Flaw> {
     let name = from.text(PARTICIPANT_BYTES_MAX)?;
     let participant = Participant::new(name).ok_or_else(|| Flaw::new(begin, "a participant's name", "nothing"))?;
     Ok(Vote { participant, digest: Digest(from.array()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::{super::samples::any_batch, *};
+
+    proptest! {
+        #[test]
+        fn a_batch_comes_back_from_both_formats_as_it_was(batch in any_batch()) {
+            prop_assert_eq!(&Batch::decode(&batch.encode()).expect("binary"), &batch);
+            prop_assert_eq!(&Batch::decode_json(&batch.encode_json()).expect("JSON"), &batch);
+        }
+
+        #[test]
+        fn the_weight_is_the_length_in_binary_and_bounds_that_in_json(batch in any_batch()) {
+            prop_assert_eq!(batch.encode().len(), batch.weight());
+            prop_assert!(batch.encode_json().len() <= json_bytes_max(batch.weight()));
+        }
+
+        #[test]
+        fn json_holds_no_zero_byte_and_no_line_feed(batch in any_batch()) {
+            prop_assert!(!batch.encode_json().iter().any(|byte| matches!(byte, 0 | b'\n')));
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused_or_are_what_would_be_written(bytes in vec(any::<u8>(), 0..300)) {
+            if let Ok(batch) = Batch::decode(&bytes) {
+                prop_assert_eq!(batch.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn a_changed_byte_is_refused_or_is_what_would_be_written(
+            batch in any_batch(), at in any::<prop::sample::Index>(), byte in any::<u8>()
+        ) {
+            let mut bytes = batch.encode();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            // Attributes that are not in order are read, and would be written in order.
+            if let Ok(batch) = Batch::decode(&bytes) {
+                prop_assert_eq!(batch.encode().len(), bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_is_refused_before_room_is_made_for_it() {
+        let mut bytes = Batch::default().encode();
+        let at = bytes.len() - 4;
+        bytes[at..].copy_from_slice(&u32::MAX.to_le_bytes());
+        let flaw = Batch::decode(&bytes).expect_err("there are no transactions in no bytes");
+        assert_eq!((&*flaw.expected, &*flaw.found), ("at most 0 transactions", "4294967295"));
+    }
+
+    #[test]
+    fn a_record_with_an_infinite_component_is_refused_before_it_is_written() {
+        let mut record = super::super::samples::record(1);
+        record.vector[2] = f32::INFINITY;
+        let error = record.check().expect_err("infinite");
+        assert_eq!(error.to_string(), "component 2 is not a finite number; correct the record");
+    }
 }

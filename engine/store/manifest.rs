@@ -207,3 +207,123 @@ fn number(from: &mut Cursor<'_>) -> Result<u64, Flaw> {
         other => Err(Flaw::new(begin, format!("at most {NUMBER_MAX}"), other.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+    use stormproof_contract::{DiskErrorKind, DiskOp};
+
+    use super::{
+        super::{
+            log::{Log, LogFormat, LogOptions},
+            samples,
+            test_disk::TestDisk,
+        },
+        *,
+    };
+
+    fn manifest() -> Manifest {
+        let l1 = Some(L1Base { lsn: Lsn(9), digest: Digest([7; 16]) });
+        let logs = vec![LogNo(3), LogNo(4)];
+        Manifest { sequence: 5, log: LogId(77), components: 960, metric: 2, logs, l1 }
+    }
+
+    fn created(disk: &Arc<TestDisk>) -> (Arc<dyn Disk>, ManifestFile) {
+        let disk: Arc<dyn Disk> = Arc::clone(disk) as _;
+        let file = ManifestFile::create(&disk, manifest()).expect("created");
+        (disk, file)
+    }
+
+    #[test]
+    fn what_was_installed_is_loaded() {
+        let (disk, mut file) = created(&TestDisk::new());
+        file.install(|manifest| manifest.l1 = None).expect("installed");
+        let loaded = ManifestFile::load(&disk).expect("loaded").expect("there is one");
+        assert_eq!(loaded.current(), &Manifest { sequence: 2, l1: None, ..manifest() });
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_one_in_force_and_its_sequence_is_not_used_again() {
+        for op in [DiskOp::Open, DiskOp::Write, DiskOp::Sync, DiskOp::Rename, DiskOp::SyncDir, DiskOp::Point] {
+            let test_disk = TestDisk::new();
+            let (disk, mut file) = created(&test_disk);
+            test_disk.fail_next(op, DiskErrorKind::Io);
+            file.install(|manifest| manifest.metric = 1).expect_err("the disk failed");
+            assert_eq!(file.current().metric, 2);
+            file.install(|manifest| manifest.components = 8).expect("installed");
+            let loaded = ManifestFile::load(&disk).expect("loaded").expect("there is one");
+            assert_eq!(loaded.current(), &Manifest { sequence: 3, components: 8, ..manifest() }, "after {op}");
+        }
+    }
+
+    #[test]
+    fn no_bit_can_change_unnoticed() {
+        let bytes = manifest().encode();
+        for bit in 0..8 * bytes.len() {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(Manifest::decode(&bytes), Err(StoreError::Damaged { .. })), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_cut_anywhere_is_refused() {
+        let bytes = manifest().encode();
+        for len in 0..bytes.len() {
+            assert!(Manifest::decode(&bytes[..len]).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_later_format_is_named() {
+        let mut bytes = manifest().encode();
+        bytes[8] = 2;
+        let len = bytes.len() - 4;
+        let crc = crc32c::crc32c(&bytes[..len]);
+        bytes[len..].copy_from_slice(&crc.to_le_bytes());
+        let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 1, found: 2 };
+        assert_eq!(Manifest::decode(&bytes), Err(expected));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_of_the_right_checksum_are_refused_or_are_what_would_be_written(
+            edits in vec((any::<prop::sample::Index>(), any::<u8>()), 0..8)
+        ) {
+            let mut bytes = manifest().encode();
+            let len = bytes.len() - 4;
+            for (at, byte) in edits {
+                bytes[at.index(len)] = byte;
+            }
+            let crc = crc32c::crc32c(&bytes[..len]);
+            bytes[len..].copy_from_slice(&crc.to_le_bytes());
+            if let Ok(manifest) = Manifest::decode(&bytes) {
+                // A base of L1 that is not there leaves its bytes unread.
+                prop_assert_eq!(manifest.encode().len(), bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_manifest_a_log_that_was_only_begun_counts_for_nothing() {
+        let disk: Arc<dyn Disk> = TestDisk::new();
+        let options = LogOptions { format: LogFormat::Binary, file_bytes: 4096 };
+        Log::create(&disk, LogId(1), options).expect("created");
+        assert!(ManifestFile::load(&disk).expect("fresh").is_none());
+    }
+
+    #[test]
+    fn without_a_manifest_a_log_that_holds_decisions_is_not_written_over() {
+        for format in LogFormat::ALL {
+            let disk: Arc<dyn Disk> = TestDisk::new();
+            let mut log = Log::create(&disk, LogId(77), LogOptions { format, file_bytes: 4096 }).expect("created");
+            let mut file = ManifestFile::create(&disk, manifest()).expect("created");
+            let encoded = log.encode(&samples::batch(1)).expect("encoded");
+            log.reserve(&encoded, &mut file).expect("room");
+            log.write(&encoded).expect("written");
+            disk.remove(PATH).expect("removed");
+            let error = ManifestFile::load(&disk).map(|_| ()).expect_err("a manifest is missing");
+            assert_eq!(error, StoreError::MissingManifest { path: "manifest".into(), found: "log.1".into() });
+        }
+    }
+}

@@ -252,3 +252,69 @@ impl<'a> IntoIterator for &'a Memtable {
 }
 
 impl FusedIterator for Range<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::{super::samples, *};
+
+    /// Ids of a small range, so that records are replaced, and enough of them for a tree of three levels.
+    fn any_writes() -> impl Strategy<Value = Vec<Write>> {
+        let put = (0..2000_u64).prop_map(|id| Write::Put(Arc::new(samples::record(id))));
+        let delete = (0..2000_u64).prop_map(|id| Write::Delete { id: RecordId(id), version: Version(id + 2) });
+        let write = prop_oneof![put, delete];
+        vec(write, 0..1500)
+    }
+
+    fn agrees(table: &Memtable, model: &BTreeMap<RecordId, Entry>, first: RecordId) {
+        assert!(table.iter().eq(model.iter().map(|(id, entry)| (*id, entry))));
+        assert!(table.range_from(first).eq(model.range(first..).map(|(id, entry)| (*id, entry))));
+        assert_eq!(table.get(first), model.get(&first));
+        assert_eq!(table.entries(), model.len());
+        assert_eq!(table.live(), model.values().filter(|entry| entry.record().is_some()).count());
+        assert_eq!(table.weight(), model.values().map(Entry::weight).sum::<usize>());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn is_an_ordered_map_whose_clones_never_change(
+            before in any_writes(), after in any_writes(), first in 0..2000_u64
+        ) {
+            let (mut table, mut model) = (Memtable::default(), BTreeMap::new());
+            for write in &before {
+                prop_assert_eq!(table.apply(write), model.insert(write.id(), Entry::from(write)));
+            }
+            let (clone, model_then) = (table.clone(), model.clone());
+            for write in &after {
+                prop_assert_eq!(table.apply(write), model.insert(write.id(), Entry::from(write)));
+            }
+            agrees(&table, &model, RecordId(first));
+            agrees(&clone, &model_then, RecordId(first));
+        }
+    }
+
+    #[test]
+    fn a_write_after_a_clone_copies_one_node_of_each_level() {
+        let mut table = Memtable::default();
+        for id in 0..10_000 {
+            table.apply(&Write::Put(Arc::new(samples::record(id))));
+        }
+        let clone = table.clone();
+        table.apply(&Write::Delete { id: RecordId(5_000), version: Version(9) });
+        let (all, shared) = (nodes(&table.root).len(), nodes(&table.root));
+        let shared = nodes(&clone.root).iter().filter(|node| shared.contains(node)).count();
+        assert_eq!(all - shared, 3, "of {all} nodes");
+    }
+
+    fn nodes(node: &Arc<Node>) -> Vec<*const Node> {
+        let below = match &**node {
+            Node::Leaf(_) => Vec::new(),
+            Node::Branch { children, .. } => children.iter().flat_map(nodes).collect(),
+        };
+        [vec![Arc::as_ptr(node)], below].concat()
+    }
+}

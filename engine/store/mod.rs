@@ -28,7 +28,9 @@ mod memtable;
 pub mod record;
 
 #[cfg(test)]
-mod test_disk;
+mod samples;
+#[cfg(test)]
+pub(crate) mod test_disk;
 
 pub use batch::{Batch, Participant, RetryId, Transaction, TransactionId, Vote, Write};
 pub use digest::{Digest, DigestBuilder};

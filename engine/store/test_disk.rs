@@ -1,5 +1,5 @@
-//! A disk for this room's tests: files in memory, whose next calls can be made to fail. What a crash leaves is the
-//! simulator's business.
+//! A disk for the engine's tests: files in memory, whose next calls can be made to fail. Directories are implied by
+//! their files. What a crash leaves is the simulator's business.
 
 use std::{
     collections::BTreeMap,
@@ -9,17 +9,30 @@ use std::{
 use stormproof_contract::{Disk, DiskError, DiskErrorKind, DiskOp, DiskResult, Entry, File, Lock, Meta, Open, ReadAt};
 
 type Bytes = Arc<Mutex<Vec<u8>>>;
+type Failing = Arc<Mutex<Vec<Failure>>>;
 
-#[derive(Default)]
-pub(super) struct TestDisk {
-    files: Mutex<BTreeMap<String, Bytes>>,
-    failing: Arc<Mutex<Vec<(DiskOp, DiskErrorKind)>>>,
+/// A call that is to fail.
+struct Failure {
+    op: DiskOp,
+    /// What its path contains.
+    path_part: String,
+    /// How many such calls go well before.
+    after: usize,
+    kind: DiskErrorKind,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct TestDisk {
+    files: Arc<Mutex<BTreeMap<String, Bytes>>>,
+    failing: Failing,
+    /// What every path begins with, where this is a directory's view of a disk.
+    prefix: String,
 }
 
 struct TestFile {
     path: String,
     bytes: Bytes,
-    failing: Arc<Mutex<Vec<(DiskOp, DiskErrorKind)>>>,
+    failing: Failing,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -27,88 +40,107 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl TestDisk {
-    pub(super) fn new() -> Arc<TestDisk> {
+    pub(crate) fn new() -> Arc<TestDisk> {
         Arc::new(TestDisk::default())
     }
 
-    /// Makes the next call of this kind fail, without effect.
-    pub(super) fn fail_next(&self, op: DiskOp, kind: DiskErrorKind) {
-        held(&self.failing).push((op, kind));
+    /// Makes the next call of this kind fail, without effect, and no other.
+    pub(crate) fn fail_next(&self, op: DiskOp, kind: DiskErrorKind) {
+        self.fail_after(0, op, kind);
+    }
+
+    /// The same, but lets so many calls of this kind go well before.
+    pub(crate) fn fail_after(&self, after: usize, op: DiskOp, kind: DiskErrorKind) {
+        *held(&self.failing) = vec![Failure { op, path_part: String::new(), after, kind }];
+    }
+
+    /// Makes the next call of this kind fail whose path contains `path_part`, besides what else is to fail.
+    pub(crate) fn fail_on(&self, op: DiskOp, path_part: &str, kind: DiskErrorKind) {
+        held(&self.failing).push(Failure { op, path_part: path_part.to_owned(), after: 0, kind });
+    }
+
+    fn full(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
     }
 
     /// The bytes of a file.
-    pub(super) fn bytes(&self, path: &str) -> Vec<u8> {
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
         held(&held(&self.files)[path]).clone()
     }
 
     /// Replaces the bytes of a file, or makes it.
-    pub(super) fn set(&self, path: &str, bytes: &[u8]) {
+    pub(crate) fn set(&self, path: &str, bytes: &[u8]) {
         held(&self.files).insert(path.to_owned(), Arc::new(Mutex::new(bytes.to_vec())));
     }
 
-    pub(super) fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         held(&self.files).keys().cloned().collect()
     }
 
     /// A second disk with the same bytes.
-    pub(super) fn copied(&self) -> Arc<TestDisk> {
+    pub(crate) fn copied(&self) -> Arc<TestDisk> {
         let copy = TestDisk::new();
         for path in self.paths() {
             copy.set(&path, &self.bytes(&path));
         }
         copy
     }
-
-    fn take_failure(&self, op: DiskOp, path: &str) -> DiskResult<()> {
-        fail(&self.failing, op, path)
-    }
 }
 
-fn fail(failing: &Mutex<Vec<(DiskOp, DiskErrorKind)>>, op: DiskOp, path: &str) -> DiskResult<()> {
+fn fail(failing: &Failing, op: DiskOp, path: &str) -> DiskResult<()> {
     let mut failing = held(failing);
-    match failing.iter().position(|(failing, _)| *failing == op) {
-        Some(at) => Err(DiskError::new(op, path, failing.remove(at).1)),
+    let asked = failing.iter_mut().enumerate().find(|(_, asked)| asked.op == op && path.contains(&asked.path_part));
+    match asked {
+        Some((at, asked)) if asked.after == 0 => Err(DiskError::new(op, path, failing.remove(at).kind)),
+        Some((_, asked)) => {
+            asked.after -= 1;
+            Ok(())
+        }
         None => Ok(()),
     }
 }
 
 impl Disk for TestDisk {
     fn open(&self, path: &str, how: Open) -> DiskResult<Arc<dyn File>> {
-        self.take_failure(DiskOp::Open, path)?;
+        let path = self.full(path);
+        fail(&self.failing, DiskOp::Open, &path)?;
         let mut files = held(&self.files);
-        let there = files.contains_key(path);
+        let there = files.contains_key(&path);
         match how {
             Open::Read | Open::Write if !there => {
-                return Err(DiskError::new(DiskOp::Open, path, DiskErrorKind::NotFound));
+                return Err(DiskError::new(DiskOp::Open, &path, DiskErrorKind::NotFound));
             }
-            Open::CreateNew if there => return Err(DiskError::new(DiskOp::Open, path, DiskErrorKind::Exists)),
-            Open::Truncate => drop(files.insert(path.to_owned(), Bytes::default())),
+            Open::CreateNew if there => return Err(DiskError::new(DiskOp::Open, &path, DiskErrorKind::Exists)),
+            Open::Truncate => drop(files.insert(path.clone(), Bytes::default())),
             Open::Read | Open::Write | Open::Create | Open::CreateNew => {}
         }
-        let bytes = Arc::clone(files.entry(path.to_owned()).or_default());
-        Ok(Arc::new(TestFile { path: path.to_owned(), bytes, failing: Arc::clone(&self.failing) }))
+        let bytes = Arc::clone(files.entry(path.clone()).or_default());
+        Ok(Arc::new(TestFile { path, bytes, failing: Arc::clone(&self.failing) }))
     }
 
     fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
-        self.take_failure(DiskOp::Rename, from)?;
+        let (from, to) = (self.full(from), self.full(to));
+        fail(&self.failing, DiskOp::Rename, &from)?;
         let mut files = held(&self.files);
-        let bytes = files.remove(from).ok_or_else(|| DiskError::new(DiskOp::Rename, from, DiskErrorKind::NotFound))?;
-        files.insert(to.to_owned(), bytes);
+        let bytes =
+            files.remove(&from).ok_or_else(|| DiskError::new(DiskOp::Rename, &from, DiskErrorKind::NotFound))?;
+        files.insert(to, bytes);
         Ok(())
     }
 
     fn sync_dir(&self, dir: &str) -> DiskResult<()> {
-        self.take_failure(DiskOp::SyncDir, dir)
+        fail(&self.failing, DiskOp::SyncDir, &self.full(dir))
     }
 
     fn remove(&self, path: &str) -> DiskResult<()> {
-        self.take_failure(DiskOp::Remove, path)?;
-        let removed = held(&self.files).remove(path);
-        removed.map(drop).ok_or_else(|| DiskError::new(DiskOp::Remove, path, DiskErrorKind::NotFound))
+        let path = self.full(path);
+        fail(&self.failing, DiskOp::Remove, &path)?;
+        let removed = held(&self.files).remove(&path);
+        removed.map(drop).ok_or_else(|| DiskError::new(DiskOp::Remove, &path, DiskErrorKind::NotFound))
     }
 
     fn list(&self, dir: &str) -> DiskResult<Vec<Entry>> {
-        let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        let prefix = if dir.is_empty() { self.prefix.clone() } else { self.full(dir) + "/" };
         let files = held(&self.files);
         let names = files.keys().filter_map(|path| path.strip_prefix(&prefix)).filter(|name| !name.contains('/'));
         let entries: Vec<Entry> = names.map(|name| Entry { name: name.to_owned(), is_dir: false }).collect();
@@ -119,11 +151,11 @@ impl Disk for TestDisk {
     }
 
     fn point(&self, name: &'static str) -> DiskResult<()> {
-        self.take_failure(DiskOp::Point, name)
+        fail(&self.failing, DiskOp::Point, name)
     }
 
     fn mkdir(&self, dir: &str) -> DiskResult<()> {
-        unused(DiskOp::Mkdir, dir)
+        fail(&self.failing, DiskOp::Mkdir, &self.full(dir))
     }
 
     fn link(&self, existing: &str, _new: &str) -> DiskResult<()> {
@@ -143,11 +175,11 @@ impl Disk for TestDisk {
     }
 
     fn scoped(&self, dir: &str) -> Arc<dyn Disk> {
-        panic!("this room uses no scoped disk, and asked for {dir}")
+        Arc::new(TestDisk { prefix: self.full(dir) + "/", ..self.clone() })
     }
 }
 
-/// This room has no use for the call.
+/// Nobody has a use for the call.
 fn unused<T>(op: DiskOp, path: &str) -> DiskResult<T> {
     Err(DiskError::new(op, path, DiskErrorKind::Unsupported))
 }

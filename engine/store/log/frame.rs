@@ -1,10 +1,14 @@
 //! A frame, in either format: what it is wrapped in, how it is recognised, and what can be said of bytes that are none.
 
 use super::{Chain, LogFormat, LogId, LogNo, binary, json};
-use crate::ids::Lsn;
+use crate::{
+    ids::Lsn,
+    store::batch::{WEIGHT_MAX, json_bytes_max},
+};
 
-/// The longest payload of a frame. What a batch may weigh is chosen so that either format stays below it.
+/// The longest payload of a frame.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 64 << 20;
+const _: () = assert!(json_bytes_max(WEIGHT_MAX) <= PAYLOAD_BYTES_MAX, "a frame holds every batch in either format");
 /// The most that a frame is longer than its payload, in either format.
 pub(super) const WRAPPING_BYTES_MAX: usize = 73;
 /// The least that a disk writes as a whole: a write cut short by the loss of power leaves each sector old or new.
