@@ -188,7 +188,7 @@ impl FaultKind {
     }
 
     /// Which part of the world acts on it.
-    pub(crate) fn realm(self) -> Realm {
+    pub fn realm(self) -> Realm {
         match self {
             FaultKind::OpenError
             | FaultKind::ReadError
@@ -237,7 +237,7 @@ impl FaultKind {
 
 /// Which part of the world acts on a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Realm {
+pub enum Realm {
     /// The disk calls that follow.
     Disk,
     /// The messages that follow.
