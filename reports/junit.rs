@@ -1,0 +1,90 @@
+//! A hunt as JUnit: a test suite per suite, a test case per case, as CI servers show them.
+//!
+//! What concerns no single case (a run that was not the same when repeated, a claim never put to the test) fails a test
+//! case of its own, `(the whole suite)`: a server that reads nothing but this file must not show green.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+use stormproof_sim::hunt::{CaseReport, Failure, Verdict};
+
+use super::{
+    layout::plural,
+    run::{ReplayCommand, RunReport, Trial},
+};
+
+/// The whole report.
+pub fn render(run: &RunReport<'_>) -> Result<String, SerializeError> {
+    let mut report = Report::new("stormproof");
+    report.set_time(run.wall);
+    report.add_test_suites(run.trials.iter().map(|trial| suite(trial, &run.replay)));
+    report.to_string()
+}
+
+fn suite(trial: &Trial<'_>, replay: &ReplayCommand) -> TestSuite {
+    let mut suite = TestSuite::new(trial.report.suite.as_str());
+    suite.set_time(Duration::from_nanos(trial.report.busy_ns));
+    suite.add_test_cases(trial.report.cases.iter().map(|report| case(trial, report, replay)));
+    suite.add_test_case(whole(trial));
+    suite
+}
+
+fn case(trial: &Trial<'_>, report: &CaseReport, replay: &ReplayCommand) -> TestCase {
+    let failures = trial.failures().into_iter().filter(|failure| failure.case == report.name);
+    let failures: Vec<_> = failures.collect();
+    let status = match failures.first() {
+        Some(first) => fallen(trial, first, &failures, replay),
+        None if report.seeds == 0 => TestCaseStatus::skipped(),
+        None => TestCaseStatus::success(),
+    };
+    let mut case = test_case(trial, &report.name, status);
+    case.set_system_out(plural(report.seeds, "seed"));
+    case
+}
+
+fn fallen(trial: &Trial<'_>, first: &Failure, all: &[&Failure], replay: &ReplayCommand) -> TestCaseStatus {
+    let claim = first.violation.claim;
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_type(claim);
+    status.set_message(format!("{claim}: {} ({})", trial.sentence(claim), first.violation.kind));
+    let told: Vec<_> = all.iter().map(|failure| told(trial, failure, replay)).collect();
+    status.set_description(told.join("\n\n"));
+    status
+}
+
+fn told(trial: &Trial<'_>, failure: &Failure, replay: &ReplayCommand) -> String {
+    let suite = &trial.report.suite;
+    let of_seed = || replay.of_seed(suite, failure.seed);
+    let again = failure.plan.as_deref().map_or_else(of_seed, |plan| replay.of_plan(plan));
+    format!("seed {}, {}\n{}\nreplay: {again}", failure.seed, plural(failure.runs, "run"), failure.violation)
+}
+
+/// What concerns the suite and none of its cases.
+fn whole(trial: &Trial<'_>) -> TestCase {
+    let (status, note) = match trial.verdict() {
+        Verdict::Holds => (TestCaseStatus::success(), String::new()),
+        Verdict::Warning(why) => (TestCaseStatus::success(), format!("too few seeds to prove: {}", why.join("; "))),
+        Verdict::Unproven(why) => (non_success(NonSuccessKind::Error, "unproven", &why), String::new()),
+        Verdict::Fell(_) if trial.report.differing.is_empty() => (TestCaseStatus::success(), String::new()),
+        Verdict::Fell(why) => (non_success(NonSuccessKind::Failure, "not deterministic", &why), String::new()),
+    };
+    let mut case = test_case(trial, "(the whole suite)", status);
+    if !note.is_empty() {
+        case.set_system_out(note);
+    }
+    case
+}
+
+fn non_success(kind: NonSuccessKind, type_name: &str, why: &[String]) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(type_name);
+    status.set_message(why.last().cloned().unwrap_or_default());
+    status.set_description(why.join("\n"));
+    status
+}
+
+fn test_case(trial: &Trial<'_>, name: &str, status: TestCaseStatus) -> TestCase {
+    let mut case = TestCase::new(name, status);
+    case.set_classname(format!("stormproof.{}", trial.report.suite));
+    case
+}
