@@ -51,7 +51,8 @@ pub struct LogId(pub u128);
 pub struct LogNo(pub u64);
 
 /// How frames are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// Compact, and checked header first.
     Binary,
