@@ -170,15 +170,14 @@ fn g2_over_three_transactions_is_reported_whole() {
 }
 
 #[test]
-fn of_two_cycles_the_smaller_is_reported() {
-    let history = [
-        txn(1, vec![initial("a"), wrote("b", 1)]),
-        txn(2, vec![initial("b"), wrote("c", 1)]),
-        txn(3, vec![initial("c"), wrote("a", 1)]),
-        txn(4, vec![initial("x"), wrote("y", 1)]),
-        txn(5, vec![initial("y"), wrote("x", 1)]),
-    ];
-    assert_eq!(findings(&history)[0].transactions, [TxnId(4), TxnId(5)]);
+fn of_several_cycles_the_smallest_is_reported() {
+    // A ring of anti-dependencies over transactions that follow each other by number.
+    let ring = |first: u64, keys: &[&'static str]| {
+        let step = |place: usize| vec![initial(keys[place]), wrote(keys[(place + 1) % keys.len()], 1)];
+        (0..keys.len()).map(|place| txn(first + place as u64, step(place))).collect::<Vec<_>>()
+    };
+    let history = [ring(1, &["a", "b", "c", "d"]), ring(5, &["p", "q", "r"]), ring(8, &["w", "x", "y", "z"])].concat();
+    assert_eq!(findings(&history)[0].transactions, [TxnId(5), TxnId(7), TxnId(6)]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ mod witness;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use super::history::{History, Operation, Outcome};
+use super::history::{History, Operation};
 use schedule::Schedule;
 use search::{Found, Search};
 pub use witness::{Line, Witness};
@@ -104,9 +104,7 @@ type ByKey<'a, M> = BTreeMap<<M as Model>::Key, Vec<&'a Operation<<M as Model>::
 fn by_key<'a, M: Model>(model: &M, history: &'a History<M::Op, M::Reply>) -> ByKey<'a, M> {
     let mut keys = ByKey::<M>::new();
     for operation in history.operations() {
-        if !matches!(operation.outcome, Outcome::Fail { .. }) {
-            keys.entry(model.key(&operation.op)).or_default().push(operation);
-        }
+        keys.entry(model.key(&operation.op)).or_default().push(operation);
     }
     keys
 }

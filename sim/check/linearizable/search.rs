@@ -55,7 +55,8 @@ struct Waiting {
     configuration: Configuration,
 }
 
-/// For each state and set of placed operations: the minimal sets of unanswered ones applied.
+/// For each state and set of placed operations: the sets of unanswered ones applied, none of which contains an
+/// earlier one.
 type Visited = BTreeMap<(usize, Bits), Vec<Bits>>;
 
 pub(super) struct Search<'a, M: Model> {
@@ -91,9 +92,6 @@ impl<'a, M: Model> Search<'a, M> {
                 return Found::TooMany;
             }
             let Some(Waiting { next, configuration, .. }) = self.waiting.pop() else { return self.stuck() };
-            if !self.is_minimal(&configuration) {
-                continue;
-            }
             match next {
                 Next::Answered => self.place_answered(configuration),
                 Next::Unanswered => self.place_unanswered(&configuration),
@@ -146,19 +144,12 @@ impl<'a, M: Model> Search<'a, M> {
     /// Notes the configuration; false if one that can do as much is noted already.
     fn visit(&mut self, configuration: &Configuration) -> bool {
         let key = (configuration.state, configuration.placed.clone());
-        let minimal = self.visited[configuration.level].entry(key).or_default();
-        if minimal.iter().any(|fewer| fewer.is_subset_of(&configuration.applied)) {
+        let noted = self.visited[configuration.level].entry(key).or_default();
+        if noted.iter().any(|fewer| fewer.is_subset_of(&configuration.applied)) {
             return false;
         }
-        minimal.retain(|more| !configuration.applied.is_subset_of(more));
-        minimal.push(configuration.applied.clone());
+        noted.push(configuration.applied.clone());
         true
-    }
-
-    /// Whether no better configuration was noted while this one waited.
-    fn is_minimal(&self, configuration: &Configuration) -> bool {
-        let key = (configuration.state, configuration.placed.clone());
-        self.visited[configuration.level].get(&key).is_some_and(|minimal| minimal.contains(&configuration.applied))
     }
 
     fn wait(&mut self, next: Next, configuration: Configuration) {

@@ -248,6 +248,12 @@ fn a_violation_on_one_key_outweighs_having_given_up_on_another() {
 }
 
 #[test]
+fn of_two_violated_keys_the_first_in_order_is_reported() {
+    let nobody_wrote = |key, tick| (tick, Op::Read { key }, Done(tick + 1, Value(5)));
+    assert_eq!(offender(verdict(vec![nobody_wrote("y", 0), nobody_wrote("x", 2)])), OpId(1));
+}
+
+#[test]
 fn many_unknown_writes_do_not_multiply_the_configurations() {
     let mut operations: Vec<_> = (0..200).map(|n| (n, write(n as u32 + 1), Unknown(n + 300))).collect();
     operations.push((1_000, read(), Done(1_001, Value(150))));
