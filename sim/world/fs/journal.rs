@@ -61,17 +61,12 @@ impl NameOp {
 }
 
 impl SizeOp {
-    /// The pages that came into being by growing. The bytes in them precede the length.
-    fn appended(&self) -> Option<(u64, u64)> {
-        (self.to > self.from).then(|| (self.from / PAGE as u64, (self.to - 1) / PAGE as u64))
-    }
-
-    /// The journal holds this: appended data is on the disk.
+    /// The journal holds this: the bytes in the pages that it brought in are on the disk. Of a cut nothing is asked: what
+    /// lies beyond the length is dropped, or brought in again by a later growth.
     pub(super) fn commit(&self, file: &mut File) {
         file.disk_len = self.to;
-        match self.appended() {
-            Some((first, last)) => file.pages.raise_floor(first, last, self.stamp),
-            None => file.pages.raise_floor(self.to / PAGE as u64, u64::MAX, self.stamp),
+        if self.to > self.from {
+            file.pages.raise_floor(self.from / PAGE as u64, (self.to - 1) / PAGE as u64, self.stamp);
         }
     }
 

@@ -58,6 +58,45 @@ fn a_length_given_up_by_a_failed_sync_comes_back_with_the_next_write() {
 }
 
 #[test]
+fn a_journal_commits_a_length_without_the_bytes_that_a_failed_sync_gave_up() {
+    let mut fs = Fs::new(Profile::Ordered, ROOM);
+    let ino = durable(&mut fs, "f", b"");
+    write(&mut fs, ino, 0, b"x");
+    fs.fail_sync(ino, true);
+    assert_eq!(only(&fs, "f"), set(&[b"", b"\0", b"x"]));
+    fs.sync(ino);
+    assert_eq!(only(&fs, "f"), set(&[b"\0", b"x"]));
+}
+
+#[test]
+fn a_file_that_grows_over_the_end_that_a_crash_left_it_shows_zeros_there() {
+    let oldest = &mut |what: Choice<'_>, options: u32| match what {
+        Choice::Size { .. } => options - 1,
+        _ => 0,
+    };
+    let newest = &mut Mildest;
+    let crash = |change: &dyn Fn(&mut Fs, Ino), choose: &mut dyn Choose| {
+        let mut fs = Fs::new(Profile::Weakest, ROOM);
+        let ino = durable(&mut fs, "f", b"kept");
+        change(&mut fs, ino);
+        fs.lose_power(choose);
+        let ino = fs.open("f", Open::Write).expect("durable");
+        assert_eq!(bytes(&mut fs, ino, choose), b"kept");
+        fs.set_len(ino, 9000, choose).expect("small");
+        let shown = bytes(&mut fs, ino, choose);
+        assert_eq!(shown[..4], *b"kept");
+        assert!(shown[4..].iter().all(|byte| *byte == 0));
+    };
+    crash(&|fs, ino| write(fs, ino, 4, &[b'l'; 8996]), oldest);
+    let cut = |fs: &mut Fs, ino| {
+        write(fs, ino, 4, &[b'l'; 8996]);
+        fs.sync(ino);
+        fs.set_len(ino, 4, &mut Mildest).expect("a cut");
+    };
+    crash(&cut, newest);
+}
+
+#[test]
 fn a_lost_write_is_acknowledged_cached_and_never_on_disk() {
     for profile in BOTH {
         let mut fs = Fs::new(profile, ROOM);
@@ -208,4 +247,51 @@ fn equal_images_have_equal_digests_and_others_do_not() {
     let (unresolved, mut resolved) = (build(false, b"new"), build(false, b"new"));
     image(&mut resolved, &mut Mildest);
     assert_ne!(unresolved.digest(), resolved.digest(), "what is open counts");
+}
+
+#[test]
+fn what_only_a_crash_will_tell_apart_has_different_digests() {
+    let grown_first = |grown_first: bool, failed: bool| {
+        let mut fs = Fs::new(Profile::Ordered, ROOM);
+        let ino = durable(&mut fs, "f", b"old");
+        let grow = |fs: &mut Fs| fs.set_len(ino, 100, &mut Mildest).expect("small");
+        if grown_first {
+            grow(&mut fs);
+        }
+        write(&mut fs, ino, 0, b"new");
+        if !grown_first {
+            grow(&mut fs);
+        }
+        if failed {
+            fs.fail_sync(ino, true);
+        }
+        fs.digest()
+    };
+    let all =
+        BTreeSet::from([(true, false), (false, false), (true, true)].map(|(first, failed)| grown_first(first, failed)));
+    assert_eq!(all.len(), 3);
+}
+
+/// The questions that `ask` is asked, each answered by 0.
+fn asked(ask: impl FnOnce(&mut dyn Choose)) -> Vec<String> {
+    let mut asked = Vec::new();
+    ask(&mut |what: Choice<'_>, _: u32| {
+        asked.push(format!("{what:?}"));
+        0
+    });
+    asked
+}
+
+#[test]
+fn questions_name_a_file_by_the_name_it_has() {
+    let page = |path: &str| vec![format!("Page {{ path: {path:?}, page: 0 }}")];
+    let mut fs = Fs::new(Profile::Weakest, ROOM);
+    let ino = durable(&mut fs, "f.new", b"old");
+    write(&mut fs, ino, 0, b"new");
+    fs.rename("f.new", "f").expect("exists");
+    let mut failed = fs.clone();
+    failed.fail_sync(ino, false);
+    assert_eq!(asked(|choose| drop(bytes(&mut failed, ino, choose))), page("f"), "since the rename");
+    fs.lose_power(&mut |_: Choice<'_>, _: u32| 1);
+    assert_eq!(asked(|choose| drop(image(&mut fs, choose))), page("f.new"), "since the rename was lost");
 }
