@@ -39,10 +39,10 @@ pub(crate) const ROOMS: &[Room] = &[
     room("engine/tests",     &["sim/contract", "engine"],                                            Machine),
     room("engine",           &["sim/contract"],                                                      Pure),
 
-    room("sim/world",        &["sim/contract"],                                                      Pure),
+    room("sim/world",        &["sim/contract", "sim/check"],                                         Pure),
     room("sim/check",        &["sim/contract"],                                                      Pure),
     room("sim/hunt",         &["sim/contract", "sim/world", "sim/check"],                            Machine),
-    room("sim/examples",     &["sim"],                                                               Pure),
+    room("sim/examples",     &["sim", "sim/contract"],                                              Pure),
     room("sim/tests",        &["sim"],                                                               Machine),
     room("sim",              &["sim/contract"],                                                      Pure),
 

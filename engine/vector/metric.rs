@@ -14,7 +14,8 @@ pub(super) const COMPONENT_ABS_MAX: f32 = 1e16;
 const NORM_MIN: f64 = f32::MIN_POSITIVE as f64;
 
 /// How two vectors are compared. A smaller distance is a better match, for each of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// The squared Euclidean distance (not its root, which would rank the same and cost more).
     L2,
@@ -25,7 +26,8 @@ pub enum Metric {
 }
 
 /// How many components a vector has: 1 to [`Dim::MAX`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "usize", into = "usize")]
 pub struct Dim(u32);
 
 impl Dim {
@@ -43,6 +45,20 @@ impl Dim {
     /// The number of components.
     pub fn get(self) -> usize {
         self.0 as usize
+    }
+}
+
+impl TryFrom<usize> for Dim {
+    type Error = VectorError;
+
+    fn try_from(components: usize) -> Result<Self, VectorError> {
+        Self::new(components)
+    }
+}
+
+impl From<Dim> for usize {
+    fn from(dim: Dim) -> usize {
+        dim.get()
     }
 }
 
@@ -86,7 +102,7 @@ pub enum VectorError {
 }
 
 /// The metric and the dimension that all vectors of one index share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Shape {
     /// How vectors are compared.
     pub metric: Metric,

@@ -212,6 +212,13 @@ impl Core {
         fs.sync_dir("").expect("the root directory exists");
     }
 
+    /// The files of a node's directory, as the node names them.
+    pub(crate) fn files(&self, node: u32) -> Vec<String> {
+        let root = Core::root(node) + "/";
+        let files = self.machines[self.nodes[node as usize].machine as usize].fs.files();
+        files.into_iter().filter_map(|(path, _)| path.strip_prefix(&root).map(Into::into)).collect()
+    }
+
     /// How a machine's undecided bytes are decided.
     pub(crate) fn fs(&mut self, machine: u32) -> (&mut Fs, Chooser<'_>) {
         let state = &mut self.machines[machine as usize];

@@ -149,7 +149,8 @@ where
         core.record(Happened::Booted, u64::from(node), [u64::from(life), 0], words);
         drop(core);
         self.sides.set_reader(node, booted.reader());
-        let seen = Seen::Booted { node: NodeId(node), incarnation: life - 1, state: &booted };
+        let files = || self.shared.lock().files(node);
+        let seen = Seen::Booted { node: NodeId(node), incarnation: life - 1, state: &booted, files: &files };
         self.findings.now = now;
         self.judge.see(seen, &mut self.findings);
         let slot = &mut self.nodes[node as usize];
@@ -576,7 +577,8 @@ where
         drop(panics::quietly(|| catch_unwind(AssertUnwindSafe(|| drop(dead)))));
         let mut core = self.shared.lock();
         let alive = core.nodes[node as usize].jobs_alive.clone();
-        let (life, machine) = (core.nodes[node as usize].life, core.nodes[node as usize].machine);
+        let state = &core.nodes[node as usize];
+        let (life, machine, after) = (state.life, state.machine, state.point);
         let scope = Scope::Node(node, life);
         let span = core.tuning.restart;
         let evict = core.tuning.evict;
@@ -587,7 +589,7 @@ where
         let at = core.now + core.draws.span(Stream::Restart, scope, Entity::Node(node), &span);
         drop(core);
         self.sides.bury(node, &alive);
-        self.judge.see(Seen::Died { node: NodeId(node), death }, &mut self.findings);
+        self.judge.see(Seen::Died { node: NodeId(node), death, after }, &mut self.findings);
         self.queue.push(at, 0, Event::Boot { node, life });
     }
 }

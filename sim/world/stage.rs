@@ -46,7 +46,7 @@ pub struct NodeSpec<Config> {
 }
 
 /// Which part of a run it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Faults strike.
@@ -114,6 +114,8 @@ pub enum Seen<'a, S: System> {
         incarnation: u32,
         /// The node, to inspect.
         state: &'a S::Node,
+        /// Lists the files of the node's directory, for those who look for leftovers.
+        files: &'a dyn Fn() -> Vec<String>,
     },
     /// A node has finished a batch.
     Settled {
@@ -128,6 +130,8 @@ pub enum Seen<'a, S: System> {
         node: NodeId,
         /// How.
         death: Death,
+        /// The point it had passed last; `boot` before the first.
+        after: &'static str,
     },
     /// A node has noted something.
     Noted {

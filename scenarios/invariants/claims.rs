@@ -1,0 +1,26 @@
+//! The claims, each with its sentence. A report reads like this list.
+
+use stormproof_sim::check::invariant::Claim;
+
+macro_rules! claims {
+    ($($name:ident: $id:literal, $sentence:literal;)*) => {
+        $(
+            #[doc = $sentence]
+            pub const $name: Claim = Claim { id: $id, sentence: $sentence };
+        )*
+    };
+}
+
+claims! {
+    D1: "D1", "an acknowledged commit survives every crash and every disk fault that the suite allows";
+    D2: "D2", "a transaction is wholly there or not at all, in every tier: no ghosts";
+    D3: "D3", "after recovery the exact index holds every live record, each row at the ground truth's version";
+    D4: "D4", "an aborted or refused transaction leaves no trace, in memory, or on disk once recovery has swept";
+    D5: "D5", "the recovered state is a prefix of commit order that holds every acknowledged commit";
+    D6: "D6", "corruption is found, named and never returned as data";
+    D7: "D7", "recovery repeated, or crashed and repeated, gives the same state";
+    Q1: "Q1", "answers of the exact index are exactly the brute-force answers, sorted";
+    Q3: "Q3", "a deleted record never returns, an old version never ranks, every hit is the record itself";
+    Q4: "Q4", "an acknowledged record is found by the next query that should find it";
+    T1: "T1", "histories are serializable, and each key is linearizable";
+}

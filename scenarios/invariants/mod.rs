@@ -1,0 +1,19 @@
+//! What must hold of the engine, as pure functions over what clients saw and what nodes know.
+//!
+//! | file | what it looks at |
+//! |---|---|
+//! | [`claims`] | the list: ids and sentences |
+//! | [`recovery`] | a node that has just booted, against what was acknowledged and what it knew before |
+//! | [`contents`] | records and decisions, against what clients had asked for |
+//! | [`reads`] | every answer, against the state at its LSN, made again from the decisions |
+//! | [`transactions`] | the history as a whole: one serial order for all |
+//! | [`judge`] | who calls them, and when |
+
+pub mod claims;
+pub mod contents;
+pub mod judge;
+pub mod reads;
+pub mod recovery;
+pub mod transactions;
+
+pub use judge::MemoryJudge;

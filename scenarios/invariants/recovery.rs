@@ -1,0 +1,84 @@
+//! A node that has just booted: is it what it was, as far as it had promised?
+
+use std::collections::BTreeMap;
+
+use stormproof_engine::memory::{Decision, Facts, Lsn, Outcome, RecordId, RetryId, Version};
+
+/// A commit that a client was told of.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Acknowledged {
+    /// Which transaction.
+    pub retry: RetryId,
+    /// The LSN it was told.
+    pub lsn: Lsn,
+    /// The versions it was told.
+    pub versions: Vec<(RecordId, Version)>,
+}
+
+/// What a node knew of decisions at some moment, in their order.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Known {
+    /// The last frame.
+    pub lsn: Lsn,
+    /// The decisions.
+    pub decisions: Vec<(RetryId, Lsn, u32)>,
+}
+
+impl Known {
+    /// What these facts say.
+    pub fn of(facts: &Facts) -> Self {
+        let decision = |(retry, decision): &(RetryId, Decision)| (*retry, decision.lsn, decision.place);
+        Known { lsn: facts.lsn, decisions: facts.decisions.iter().map(decision).collect() }
+    }
+}
+
+/// D1: every acknowledged commit is there, at its place, with its versions.
+pub fn keeps_the_acknowledged(facts: &Facts, acknowledged: &[Acknowledged]) -> Result<(), String> {
+    let decisions: BTreeMap<RetryId, &Decision> = facts.decisions.iter().map(|(retry, it)| (*retry, it)).collect();
+    for commit in acknowledged {
+        let name = format!("transaction {:x}, acknowledged at {:?}", commit.retry.0, commit.lsn);
+        match decisions.get(&commit.retry).map(|decision| (decision.lsn, &decision.outcome)) {
+            None => return Err(format!("{name}, is gone; the log ends at {:?}", facts.lsn)),
+            Some((_, Outcome::Refused(reply))) => return Err(format!("{name}, counts as refused: {reply:?}")),
+            Some((lsn, Outcome::Committed { versions, .. })) if lsn != commit.lsn || *versions != commit.versions => {
+                return Err(format!("{name} with {:?}, stands at {lsn:?} with {versions:?}", commit.versions));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// D5: what was recovered is a prefix of what was known before. What had not settled when the node died may have been
+/// added, behind everything that had.
+pub fn is_a_prefix(facts: &Facts, before: &Known) -> Result<(), String> {
+    let now = Known::of(facts);
+    let common = now.lsn.min(before.lsn);
+    let upto = |known: &Known| -> Vec<(RetryId, Lsn, u32)> {
+        known.decisions.iter().copied().filter(|(_, lsn, _)| *lsn <= common).collect()
+    };
+    let (kept, had) = (upto(&now), upto(before));
+    if kept == had {
+        return Ok(());
+    }
+    let parted = kept.iter().zip(&had).position(|(a, b)| a != b).unwrap_or(kept.len().min(had.len()));
+    Err(format!("decision {parted} up to {common:?} is {:?}, it was {:?}", kept.get(parted), had.get(parted)))
+}
+
+/// CE-01: the node died while it voted, so nothing of that batch is there.
+pub fn adds_nothing(facts: &Facts, before: &Known, died_after: &str) -> Result<(), String> {
+    let new = facts.decisions.iter().find(|(_, decision)| decision.lsn > before.lsn);
+    match new {
+        None => Ok(()),
+        Some((retry, decision)) => Err(format!(
+            "the node died after `{died_after}`, before the decision, and transaction {:x} is committed at {:?}",
+            retry.0, decision.lsn
+        )),
+    }
+}
+
+/// D4: recovery has swept what votes left behind.
+pub fn has_swept(files: &[String]) -> Result<(), String> {
+    let left: Vec<&str> = files.iter().map(String::as_str).filter(|path| path.ends_with(".tmp")).collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("left after recovery: {}", left.join(" "))) }
+}

@@ -1,0 +1,200 @@
+//! Suite `commit`: one transaction over two tiers, and over foreign managers, killed, cut off and refused at every step.
+
+use std::sync::Arc;
+
+use stormproof_engine::memory::{L1Persist, LedgerConfig};
+use stormproof_sim::{
+    check::invariant::Invariant,
+    hunt::{Case, Drawn},
+    world::{
+        dice::Dice,
+        fault::{Fault, FaultKind, Trigger},
+    },
+};
+
+use super::single::{Params, Single, tuning};
+use crate::{
+    invariants::claims::{D1, D2, D3, D4, D5, D7, Q1, Q3, Q4, T1},
+    vectors::Vectors,
+};
+
+const CASES: [Case; 8] = [
+    Case {
+        name: "CE-01-kill",
+        hypothesis: "a process killed while it votes recovers to the state before the transaction",
+        injection: "kill at every disk call and point from the beginning of a commit to its decision",
+        criterion: "nothing of the batch is there after recovery; all that was acknowledged before is",
+        faults: &[FaultKind::Kill],
+        sometimes: &["died before the decision"],
+    },
+    Case {
+        name: "CE-01-power",
+        hypothesis: "power lost while it votes leaves the state before the transaction",
+        injection: "power loss at every disk call and point from the beginning of a commit to its decision",
+        criterion: "nothing of the batch is there after recovery; all that was acknowledged before is",
+        faults: &[FaultKind::PowerLoss],
+        sometimes: &["died before the decision"],
+    },
+    Case {
+        name: "decision",
+        hypothesis: "a transaction that was not acknowledged is wholly there or not at all",
+        injection: "kill or power loss at every disk call and point of decision, finish and recovery",
+        criterion: "every tier agrees after recovery; an acknowledged commit is there",
+        faults: &[FaultKind::Kill, FaultKind::PowerLoss],
+        sometimes: &["recover.redone"],
+    },
+    Case {
+        name: "CE-02",
+        hypothesis: "a rename that fails in finish does not undo the commit; the index is found stale and repaired",
+        injection: "the rename of the index's file fails, done or not; sometimes a kill follows",
+        criterion: "the commit is acknowledged and stays; `l1.stale`, then `l1.repaired` or `l1.rebuilt`",
+        faults: &[FaultKind::RenameError],
+        sometimes: &["l1.stale", "l1.repaired"],
+    },
+    Case {
+        name: "log-sync-fails",
+        hypothesis: "a log that cannot be synced is never taken for an abort, and its cached bytes are never believed",
+        injection: "a sync of the log fails; then perhaps a kill, and perhaps power is lost",
+        criterion: "the node halts, nobody is told that the batch failed; after recovery it is wholly there or not",
+        faults: &[FaultKind::SyncError],
+        sometimes: &["world.halted"],
+    },
+    Case {
+        name: "manager-refuses",
+        hypothesis: "a manager's no aborts its own transaction and no other",
+        injection: "a foreign manager refuses every third transaction; sometimes a kill",
+        criterion: "the refused transaction leaves nothing on any participant; others commit",
+        faults: &[],
+        sometimes: &["participant.refused", "a manager took part"],
+    },
+    Case {
+        name: "manager-hangs",
+        hypothesis: "a manager that does not vote delays its own transaction and no other, and only for a while",
+        injection: "a foreign manager says neither yes nor no, for longer than it is waited for",
+        criterion: "the transaction is refused when its time is up, every other one is answered",
+        faults: &[],
+        sometimes: &["participant.timed_out"],
+    },
+    Case {
+        name: "manager-in-doubt",
+        hypothesis: "a manager that voted yes and died with the node is told how the transaction ended",
+        injection: "kill or power loss between its vote and its finish",
+        criterion: "it finishes what the log decided, and aborts all else",
+        faults: &[FaultKind::Kill, FaultKind::PowerLoss],
+        sometimes: &["participant.redriven", "a manager took part"],
+    },
+];
+
+const INVARIANTS: [Invariant; 10] = [
+    Invariant { claim: D1, sometimes: &["world.killed", "world.power_lost"] },
+    Invariant { claim: D2, sometimes: &["died before the decision", "transactions shared a batch"] },
+    Invariant { claim: D3, sometimes: &["l1.stale"] },
+    Invariant { claim: D4, sometimes: &["participant.refused"] },
+    Invariant { claim: D5, sometimes: &["recover.redone"] },
+    Invariant { claim: D7, sometimes: &["world.killed"] },
+    Invariant { claim: Q1, sometimes: &[] },
+    Invariant { claim: Q3, sometimes: &[] },
+    Invariant { claim: Q4, sometimes: &[] },
+    Invariant { claim: T1, sometimes: &["conflict"] },
+];
+
+/// The suite.
+pub fn suite(vectors: Option<Arc<Vectors>>) -> Single {
+    Single {
+        name: "commit",
+        about: "two-phase commit over log, exact index and foreign managers, under every crash",
+        cases: &CASES,
+        invariants: &INVARIANTS,
+        seeds_needed: 2_000,
+        overlap_percent_min: 0,
+        draw,
+        vectors,
+    }
+}
+
+fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
+    let mut params = Params::draw(dice);
+    let tuning = tuning(dice);
+    let faults = match CASES[case].name {
+        "CE-01-kill" => deaths(dice, &[FaultKind::Kill], "commit.begin", 4),
+        "CE-01-power" => deaths(dice, &[FaultKind::PowerLoss], "commit.begin", 4),
+        "decision" => {
+            let from = *dice.pick(&["commit.decide.begun", "recover.begun"]);
+            deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], from, 16)
+        }
+        "CE-02" => ce_02(&mut params, dice),
+        "log-sync-fails" => sync_fails(dice),
+        "manager-refuses" => {
+            with_managers(&mut params, LedgerConfig { refuse_every: 3, ..LedgerConfig::default() }, dice);
+            sometimes_a_death(dice)
+        }
+        "manager-hangs" => {
+            let hangs = LedgerConfig { hang_every: 3, hang_votes: dice.between(1, 40) as u32, ..LedgerConfig::default() };
+            with_managers(&mut params, hangs, dice);
+            sometimes_a_death(dice)
+        }
+        _ => {
+            with_managers(&mut params, LedgerConfig::default(), dice);
+            let from = *dice.pick(&["commit.begin", "commit.decide.begun", "commit.decide.log_synced"]);
+            deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], from, 12)
+        }
+    };
+    Drawn { params, tuning, faults }
+}
+
+/// One to three deaths, each at a disk call behind a point.
+fn deaths(dice: &mut Dice, kinds: &[FaultKind], from: &str, calls: u64) -> Vec<Fault> {
+    let count = dice.between(1, 3) as u32;
+    let mut hit = 0;
+    (1..=count)
+        .map(|id| {
+            hit += dice.between(1, 5) as u32;
+            let nth = dice.between(1, calls) as u32;
+            let at = Trigger::Beyond { name: from.into(), hit, nth, after: dice.percent(50) };
+            Fault::new(id, *dice.pick(kinds), at)
+        })
+        .collect()
+}
+
+fn sometimes_a_death(dice: &mut Dice) -> Vec<Fault> {
+    if dice.percent(50) { deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], "commit.begin", 20) } else { Vec::new() }
+}
+
+fn ce_02(params: &mut Params, dice: &mut Dice) -> Vec<Fault> {
+    if dice.percent(50) {
+        params.l1_persist = L1Persist::Delta { merge_after: dice.between(2, 6) as u32 };
+    }
+    let nth = dice.between(1, 4) as u32;
+    let at = Trigger::Call { op: None, path: None, nth, after: false };
+    let mut faults = vec![Fault::new(1, FaultKind::RenameError, at).path("l1/*").amount(dice.below(2))];
+    if dice.percent(40) {
+        let kind = *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]);
+        let at = Trigger::Beyond {
+            name: "commit.decide.log_synced".into(),
+            hit: nth + dice.below(2) as u32,
+            nth: dice.between(1, 8) as u32,
+            after: dice.percent(50),
+        };
+        faults.push(Fault::new(2, kind, at));
+    }
+    faults
+}
+
+fn sync_fails(dice: &mut Dice) -> Vec<Fault> {
+    let nth = dice.between(1, 6) as u32;
+    let at = Trigger::Call { op: None, path: None, nth, after: false };
+    let mut faults = vec![Fault::new(1, FaultKind::SyncError, at).path("log*")];
+    if dice.percent(60) {
+        let kind = *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]);
+        let at = Trigger::Point { name: "recover.log_resumed".into(), hit: dice.between(1, 3) as u32 };
+        faults.push(Fault::new(2, kind, at));
+    }
+    faults
+}
+
+fn with_managers(params: &mut Params, ledger: LedgerConfig, dice: &mut Dice) {
+    params.ledger = ledger;
+    params.habits.managers = (0..dice.between(1, 2)).map(|n| format!("ledger-{n}")).collect();
+    params.habits.managers_percent = 60;
+    params.habits.ops_per_client += 4;
+}

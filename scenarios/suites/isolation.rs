@@ -1,0 +1,99 @@
+//! Suite `isolation`: many clients on few records, beside queries that see everything half-way.
+
+use std::sync::Arc;
+
+use stormproof_sim::{
+    check::invariant::Invariant,
+    hunt::{Atlas, Case, Drawn},
+    world::{
+        dice::Dice,
+        draw::Ppm,
+        fault::FaultKind,
+        span::{Span, Time},
+    },
+};
+
+use super::single::{Params, Single, tuning};
+use crate::{
+    invariants::claims::{D1, D2, D3, D4, D5, D7, Q1, Q3, Q4, T1},
+    vectors::Vectors,
+    workloads::Mix,
+};
+
+const CASES: [Case; 3] = [
+    Case {
+        name: "contention",
+        hypothesis: "transactions that rest on what others change conflict; those that commit have one serial order",
+        injection: "five to eight clients on two to four records, reading before they write",
+        criterion: "no cycle of dependencies, in agreement with real time",
+        faults: &[],
+        sometimes: &["conflict", "transactions shared a batch"],
+    },
+    Case {
+        name: "queries",
+        hypothesis: "a query sees one state, and never one that could still be lost",
+        injection: "queries start and run between the disk calls of the writer",
+        criterion: "every answer is the state at its LSN, which is not before any commit acknowledged earlier",
+        faults: &[],
+        sometimes: &["transactions shared a batch"],
+    },
+    Case {
+        name: "crashes",
+        hypothesis: "a crash between two transactions, or in one, leaves a state that some serial order explains",
+        injection: "contention and queries, with kills, power losses and lost replies",
+        criterion: "no cycle of dependencies over the whole history, Unknown operations included",
+        faults: &[FaultKind::Kill, FaultKind::PowerLoss],
+        sometimes: &["conflict"],
+    },
+];
+
+const INVARIANTS: [Invariant; 10] = [
+    Invariant { claim: D1, sometimes: &["world.killed"] },
+    Invariant { claim: D2, sometimes: &["transactions shared a batch"] },
+    Invariant { claim: D3, sometimes: &["transactions shared a batch"] },
+    Invariant { claim: D4, sometimes: &["conflict"] },
+    Invariant { claim: D5, sometimes: &["world.power_lost"] },
+    Invariant { claim: D7, sometimes: &["world.killed"] },
+    Invariant { claim: Q1, sometimes: &[] },
+    Invariant { claim: Q3, sometimes: &[] },
+    Invariant { claim: Q4, sometimes: &[] },
+    Invariant { claim: T1, sometimes: &["conflict", "transactions shared a batch"] },
+];
+
+/// The suite.
+pub fn suite(vectors: Option<Arc<Vectors>>) -> Single {
+    Single {
+        name: "isolation",
+        about: "concurrent clients on few records: one serial order, in agreement with real time",
+        cases: &CASES,
+        invariants: &INVARIANTS,
+        seeds_needed: 300,
+        overlap_percent_min: 30,
+        draw,
+        vectors,
+    }
+}
+
+fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
+    let mut params = Params::draw(dice);
+    let mut tuning = tuning(dice);
+    let habits = &mut params.habits;
+    habits.clients = dice.between(5, 8) as u32;
+    habits.ops_per_client = dice.between(6, 14) as u32;
+    habits.keys = dice.between(2, 4);
+    habits.mix = Mix { upsert: 10, read_modify_write: 50, insert: 5, delete: 8, get: 15, count: 4, search: 8 };
+    tuning.think = Span::new(Time::micros(50), Time(0), Time::millis(2));
+    let faults = match CASES[case].name {
+        "queries" => {
+            habits.mix = Mix { get: 40, search: 40, ..habits.mix };
+            tuning.interleave = Ppm(900_000);
+            Vec::new()
+        }
+        "crashes" => Atlas::new(1, &[])
+            .allow(&[FaultKind::Kill, FaultKind::PowerLoss, FaultKind::LostReply])
+            .calls(300)
+            .draw(dice),
+        _ => Vec::new(),
+    };
+    Drawn { params, tuning, faults }
+}

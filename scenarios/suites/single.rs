@@ -1,0 +1,155 @@
+//! What all suites of a single node share: how the engine is configured, and how a stage is set for it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use stormproof_contract::{Role, Tick};
+use stormproof_engine::memory::{Config, Engine, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat, Managers, Metric};
+use stormproof_sim::{
+    check::invariant::Invariant,
+    hunt::{Case, Drawn, Scenario},
+    world::{
+        dice::Dice,
+        fault::Fault,
+        span::Time,
+        stage::{NodeSpec, Stage},
+        tuning::Tuning,
+    },
+};
+
+use crate::{
+    invariants::MemoryJudge,
+    vectors::Vectors,
+    workloads::{Clients, Habits, Mix},
+};
+
+/// What differs between runs, apart from tuning and faults.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// How vectors are compared.
+    pub metric: Metric,
+    /// How the log is written.
+    pub log_format: LogFormat,
+    /// How the exact index is kept.
+    pub l1_persist: L1Persist,
+    /// How much of the log is reserved at a time.
+    pub log_file_bytes: u64,
+    /// How willing foreign managers are.
+    pub ledger: LedgerConfig,
+    /// What clients do.
+    pub habits: Habits,
+}
+
+/// A suite for a single node.
+pub struct Single {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// Its cases.
+    pub cases: &'static [Case],
+    /// What it claims.
+    pub invariants: &'static [Invariant],
+    /// Fewer seeds prove nothing.
+    pub seeds_needed: u64,
+    /// The share of operations that must overlap.
+    pub overlap_percent_min: u64,
+    /// Draws a run of a case.
+    pub draw: fn(usize, &mut Dice) -> Drawn<Params>,
+    /// Where embeddings come from, if not from chance.
+    pub vectors: Option<Arc<Vectors>>,
+}
+
+impl Params {
+    /// A small store and a few clients.
+    pub fn draw(dice: &mut Dice) -> Self {
+        let merge_after = dice.between(1, 6) as u32;
+        let l1_persist = if dice.percent(70) { L1Persist::Delta { merge_after } } else { L1Persist::Rewrite };
+        Params {
+            metric: *dice.pick(&[Metric::L2, Metric::L2, Metric::Cosine, Metric::InnerProduct]),
+            log_format: *dice.pick(&[LogFormat::Binary, LogFormat::Binary, LogFormat::JsonLines]),
+            l1_persist,
+            log_file_bytes: *dice.pick(&[4096, 16_384, 65_536]),
+            ledger: LedgerConfig::default(),
+            habits: Habits {
+                clients: dice.between(1, 4) as u32,
+                ops_per_client: dice.between(3, 10) as u32,
+                keys: dice.between(2, 8),
+                dim: *dice.pick(&[2, 8]),
+                mix: Mix::even(),
+                managers: Vec::new(),
+                managers_percent: 0,
+            },
+        }
+    }
+
+    fn config(&self, vectors: Option<&Arc<Vectors>>) -> Config {
+        let managers: Vec<&str> = self.habits.managers.iter().map(String::as_str).collect();
+        let managers =
+            if managers.is_empty() { Managers::none() } else { Ledger::managers(&managers, self.ledger) };
+        Config {
+            dim: vectors.map_or(self.habits.dim, |vectors| vectors.dim()),
+            metric: self.metric,
+            kernels: KernelChoice::Scalar,
+            log_format: self.log_format,
+            log_file_bytes: self.log_file_bytes,
+            l1_persist: self.l1_persist,
+            search_step_rows: 64,
+            managers,
+            vote_timeout: Tick::millis(50),
+            again_after: Tick::millis(5),
+            ..Config::default()
+        }
+    }
+}
+
+/// A world for a single node: short waits, so that a run is over soon.
+pub fn tuning(dice: &mut Dice) -> Tuning {
+    Tuning { heal_at: Time::secs(5), ..Tuning::swarm(dice) }
+}
+
+impl Scenario for Single {
+    type System = Engine;
+    type Params = Params;
+    type Workload = Clients;
+    type Judge = MemoryJudge;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn cases(&self) -> &[Case] {
+        self.cases
+    }
+
+    fn seeds_needed(&self) -> u64 {
+        self.seeds_needed
+    }
+
+    fn overlap_percent_min(&self) -> u64 {
+        self.overlap_percent_min
+    }
+
+    fn draw(&self, case: usize, dice: &mut Dice) -> Drawn<Params> {
+        (self.draw)(case, dice)
+    }
+
+    fn stage(&self, _: usize, params: &Params, tuning: Tuning, faults: Vec<Fault>) -> Stage<Engine, Clients, MemoryJudge> {
+        let config = params.config(self.vectors.as_ref());
+        let habits = params.habits.clone();
+        Stage {
+            system: Engine,
+            nodes: vec![NodeSpec { machine: 0, role: Role(0), config }],
+            clients: habits.clients,
+            workload: Clients::new(Habits { dim: self.vectors.as_ref().map_or(habits.dim, |v| v.dim()), ..habits }, self.vectors.clone()),
+            judge: MemoryJudge::new(self.invariants.to_vec()),
+            tuning,
+            faults,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What clients do to the engine.
+//!
+//! Every write carries a text of its own, so that whoever reads it later can be traced to the operation that wrote it.
+//! Vectors are drawn from a coarse grid, so that equal distances occur; or from a file of real embeddings.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use stormproof_contract::NodeId;
+use stormproof_engine::memory::{Draft, Op, Read, RecordId, Reply, RetryId, Transaction, Version};
+use stormproof_sim::world::{
+    dice::Dice,
+    stage::{Class, Phase, Workload},
+};
+
+use crate::vectors::Vectors;
+
+/// How often clients do what, in parts of the sum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mix {
+    /// Write a record or two, whatever they held.
+    pub upsert: u32,
+    /// Read records, then write them on condition that they have not changed.
+    pub read_modify_write: u32,
+    /// Write a record that must not be there.
+    pub insert: u32,
+    /// Remove records.
+    pub delete: u32,
+    /// Read records.
+    pub get: u32,
+    /// Count.
+    pub count: u32,
+    /// Search.
+    pub search: u32,
+}
+
+/// What the clients of a run do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Habits {
+    /// How many clients there are.
+    pub clients: u32,
+    /// How many operations each has.
+    pub ops_per_client: u32,
+    /// How many records they write to and read from.
+    pub keys: u64,
+    /// Components of a vector.
+    pub dim: usize,
+    /// What they do.
+    pub mix: Mix,
+    /// Foreign managers that take part in some of the transactions.
+    pub managers: Vec<String>,
+    /// How often, in percent.
+    pub managers_percent: u64,
+}
+
+/// The clients of a run.
+pub struct Clients {
+    habits: Habits,
+    vectors: Option<Arc<Vectors>>,
+    states: Vec<State>,
+}
+
+/// What one client knows.
+#[derive(Default)]
+struct State {
+    asked: u32,
+    /// What it has read and is about to write.
+    read: Option<Vec<(RecordId, Option<Version>)>>,
+    /// The next operation is the write of a read-modify-write.
+    intends: bool,
+    /// What it still looks at in the calm.
+    looks: u32,
+}
+
+impl Mix {
+    /// A little of everything.
+    pub const fn even() -> Mix {
+        Mix { upsert: 30, read_modify_write: 15, insert: 10, delete: 10, get: 15, count: 5, search: 15 }
+    }
+}
+
+impl Clients {
+    /// Clients with these habits, whose vectors come from a file if there is one.
+    pub fn new(habits: Habits, vectors: Option<Arc<Vectors>>) -> Self {
+        let states = (0..habits.clients).map(|_| State::default()).collect();
+        Clients { habits, vectors, states }
+    }
+
+    fn vector(&self, dice: &mut Dice) -> Vec<f32> {
+        match &self.vectors {
+            Some(vectors) => vectors.get(dice.below(vectors.len() as u64) as usize).to_vec(),
+            // Halves from -2 to 2: sums of their squares are exact, and equal ones are common.
+            None => (0..self.habits.dim).map(|_| dice.between(0, 8) as f32 / 2.0 - 2.0).collect(),
+        }
+    }
+
+    fn key(&self, dice: &mut Dice) -> RecordId {
+        RecordId(1 + dice.below(self.habits.keys))
+    }
+
+    fn keys(&self, dice: &mut Dice) -> Vec<RecordId> {
+        let mut keys: Vec<_> = (0..dice.between(1, 3)).map(|_| self.key(dice)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    fn draft(&self, client: u32, id: RecordId, dice: &mut Dice) -> Draft {
+        let n = self.states[client as usize].asked;
+        Draft {
+            id,
+            vector: self.nonzero(dice),
+            text: format!("c{client}.{n}"),
+            attributes: BTreeMap::new(),
+            links: Vec::new(),
+            kappa: 0.0,
+        }
+    }
+
+    /// A vector that has a direction, as the cosine metric demands.
+    fn nonzero(&self, dice: &mut Dice) -> Vec<f32> {
+        let mut vector = self.vector(dice);
+        if vector.iter().all(|x| *x == 0.0) {
+            vector[0] = 1.0;
+        }
+        vector
+    }
+
+    fn transaction(&self, client: u32, dice: &mut Dice) -> Transaction {
+        let n = self.states[client as usize].asked;
+        let joins = !self.habits.managers.is_empty() && dice.percent(self.habits.managers_percent);
+        let managers = if joins { self.habits.managers.iter().map(|name| name.as_str().into()).collect() } else { Vec::new() };
+        Transaction {
+            retry: RetryId(u128::from(client) << 64 | u128::from(n)),
+            reads: Vec::new(),
+            whole: None,
+            inserts: Vec::new(),
+            upserts: Vec::new(),
+            deletes: Vec::new(),
+            managers,
+        }
+    }
+
+    fn storm(&mut self, client: u32, dice: &mut Dice) -> Option<Op> {
+        let state = &mut self.states[client as usize];
+        if state.asked >= self.habits.ops_per_client {
+            return None;
+        }
+        state.asked += 1;
+        state.intends = false;
+        if let Some(read) = state.read.take() {
+            return Some(self.write_back(client, read, dice));
+        }
+        let mut transaction = self.transaction(client, dice);
+        let mix = self.habits.mix;
+        let shares = [mix.upsert, mix.read_modify_write, mix.insert, mix.delete, mix.get, mix.count, mix.search];
+        let keys = self.keys(dice);
+        match share(&shares, dice) {
+            0 => transaction.upserts = keys.into_iter().map(|id| self.draft(client, id, dice)).collect(),
+            1 => {
+                self.states[client as usize].intends = true;
+                return Some(Op::Get { ids: keys });
+            }
+            2 => transaction.inserts.push(self.draft(client, keys[0], dice)),
+            3 => transaction.deletes = keys,
+            4 => return Some(Op::Get { ids: keys }),
+            5 => return Some(Op::Count),
+            _ => return Some(self.search(dice)),
+        }
+        Some(Op::Commit(transaction))
+    }
+
+    fn write_back(&self, client: u32, read: Vec<(RecordId, Option<Version>)>, dice: &mut Dice) -> Op {
+        let mut transaction = self.transaction(client, dice);
+        let writes = 1 + dice.below(read.len() as u64) as usize;
+        transaction.upserts = read[..writes].iter().map(|(id, _)| self.draft(client, *id, dice)).collect();
+        transaction.reads = read.into_iter().map(|(id, version)| Read { id, version }).collect();
+        Op::Commit(transaction)
+    }
+
+    fn search(&self, dice: &mut Dice) -> Op {
+        Op::Search { vector: self.nonzero(dice), k: dice.between(1, 8) as u32 }
+    }
+
+    /// When all is healed, clients look at everything.
+    fn calm(&mut self, client: u32, dice: &mut Dice) -> Option<Op> {
+        let looks = &mut self.states[client as usize].looks;
+        *looks += 1;
+        match *looks {
+            1 => Some(Op::Get { ids: (1..=self.habits.keys).map(RecordId).collect() }),
+            2 => Some(Op::Count),
+            3 => Some(self.search(dice)),
+            _ => None,
+        }
+    }
+}
+
+/// Which of several shares a random point falls into.
+fn share(shares: &[u32], dice: &mut Dice) -> usize {
+    let sum: u32 = shares.iter().sum();
+    let mut at = dice.below(u64::from(sum)) as u32;
+    shares
+        .iter()
+        .position(|share| match at.checked_sub(*share) {
+            Some(rest) => {
+                at = rest;
+                false
+            }
+            None => true,
+        })
+        .expect("a point below the sum lies in one of the shares")
+}
+
+impl Workload<Op, Reply> for Clients {
+    fn next(&mut self, client: u32, phase: Phase, dice: &mut Dice) -> Option<Op> {
+        match phase {
+            Phase::Storm => self.storm(client, dice),
+            Phase::Calm => self.calm(client, dice),
+        }
+    }
+
+    fn heard(&mut self, client: u32, op: &Op, reply: Option<&Reply>) {
+        let state = &mut self.states[client as usize];
+        if let (true, Op::Get { ids }, Some(Reply::Records { records, .. })) = (state.intends, op, reply) {
+            let version = |id: &RecordId| records.iter().find(|record| record.id == *id).map(|record| record.version);
+            state.read = Some(ids.iter().map(|id| (*id, version(id))).collect());
+        }
+    }
+
+    fn class(&self, _: &Op, reply: &Reply) -> Class {
+        class(reply)
+    }
+
+    fn route(&self, _: u32, _: &Op, _: u32, _: u32) -> NodeId {
+        NodeId(0)
+    }
+}
+
+/// What a reply proves; see the engine's `op` for the argument.
+pub fn class(reply: &Reply) -> Class {
+    match reply {
+        Reply::Committed { .. } | Reply::Records { .. } | Reply::Count { .. } | Reply::Hits { .. } => Class::Done,
+        Reply::Conflict(_) | Reply::Refused(_) => Class::NoEffect,
+        Reply::Unavailable(_) => Class::TryAgain,
+    }
+}
