@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     batch::{is_closed, versions},
     op::{Refusal, Reply},
@@ -14,7 +16,7 @@ use crate::{
 };
 
 /// A transaction that was decided.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Decision {
     /// The frame that decided it.
     pub lsn: Lsn,
@@ -27,7 +29,8 @@ pub struct Decision {
 }
 
 /// How a transaction was decided.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It took effect.
     Committed {

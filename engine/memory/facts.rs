@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{decided::Decision, node::MemoryNode};
 use crate::{
     ids::{Lsn, RecordId, Version},
@@ -11,7 +13,7 @@ use crate::{
 };
 
 /// What a node knows.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Facts {
     /// The last frame that counts.
     pub lsn: Lsn,
@@ -40,7 +42,7 @@ pub struct Facts {
 }
 
 /// A row of the exact index.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct IndexRow {
     /// The record.
     pub id: RecordId,
@@ -51,7 +53,7 @@ pub struct IndexRow {
 }
 
 /// A verdict that a participant has not taken yet.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Owed {
     /// The manager's name; `None` for the exact index, whose files are to be repaired.
     pub manager: Option<Box<str>>,
@@ -62,7 +64,7 @@ pub struct Owed {
 }
 
 /// A foreign manager.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ManagerFacts {
     /// Its name.
     pub name: Box<str>,

@@ -79,8 +79,11 @@ impl L1Files {
                 self.delta_rows += rows as u64;
             }
             L1Persist::Rewrite => {
-                self.remove(L1Name { lsn: self.base, ..name.renamed() });
-                (self.base, self.upto) = (lsn, lsn);
+                let before = std::mem::replace(&mut self.base, lsn);
+                self.upto = lsn;
+                if before != Lsn(0) {
+                    self.remove(L1Name { lsn: before, ..name.renamed() });
+                }
             }
         }
         Ok(())

@@ -120,6 +120,10 @@ impl Opening<'_> {
         let (replayed, tail) = self.replay(manifest.current()).map_err(failed)?;
         let found = l1::list(&*disk).map_err(failed)?;
         check_tail(manifest.current(), &tail, &found).map_err(failed)?;
+        if found.is_empty() {
+            // A crash can keep the first manifest and lose a directory that was made before it.
+            make_dir(&*disk, l1::DIRECTORY).map_err(|error| failed(error.into()))?;
+        }
         disk.point("recover.log_read").map_err(|error| failed(error.into()))?;
         let (end, torn) = (tail.lsn, tail.torn.is_some());
         let log = Log::resume(&disk, tail, self.log_options(), &mut manifest).map_err(failed)?;

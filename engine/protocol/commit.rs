@@ -281,13 +281,10 @@ mod tests {
         );
     }
 
+    type Check<'a> = &'a mut dyn FnMut(&[Input], &[Output<u32>]);
+
     /// Walks every sequence of inputs that the machine accepts, and hands each with its outputs to `check`.
-    fn walk(
-        machine: &Commit<u32>,
-        path: &[Input],
-        outs: &[Output<u32>],
-        check: &mut dyn FnMut(&[Input], &[Output<u32>]),
-    ) {
+    fn walk(machine: &Commit<u32>, path: &[Input], outs: &[Output<u32>], check: Check<'_>) {
         check(path, outs);
         for input in all_inputs() {
             let mut next = machine.clone();
@@ -307,7 +304,7 @@ mod tests {
             let shown = outs.iter().any(|out| matches!(out, Output::Publish | Output::Answer | Output::Finish(_)));
             let durable = path.contains(&Input::Durable);
             assert!(!shown || durable, "{path:?} -> {}", say(outs));
-            ends += usize::from(outs.iter().any(|out| *out == Output::Answer));
+            ends += usize::from(outs.contains(&Output::Answer));
         });
         assert_eq!(ends, 4, "each of two participants finishes or fails to");
     }

@@ -15,6 +15,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub mod commit;
 pub mod prepare;
 pub mod redrive;
@@ -43,7 +45,8 @@ pub struct ManagerId(pub u16);
 pub struct Digest(pub u128);
 
 /// How a transaction ended.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The log decided it.
     Committed,

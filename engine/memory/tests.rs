@@ -1,1 +1,0 @@
-//! Tests of a node as a whole.

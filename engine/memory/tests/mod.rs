@@ -1,0 +1,227 @@
+//! Tests of a node as a whole, on a disk in memory. What a crash leaves is tried elsewhere, in a simulated world; here
+//! a node is dropped between calls, files are damaged by hand, and single calls fail.
+
+mod managers;
+mod model;
+mod recovery;
+mod transactions;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use stormproof_contract::{
+    Boot, BootError, Clock, Disk, Effect, Effects, Input, Node, NodeId, OpId, RequestId, Role, System, Tick, WallTime,
+};
+
+use super::*;
+use crate::store::test_disk::TestDisk;
+
+/// A clock that stands still until it is moved.
+#[derive(Default)]
+struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Tick {
+        Tick(self.0.load(Ordering::Relaxed))
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime(1_700_000_000_000_000_000 + self.now().0)
+    }
+}
+
+/// A node, its disk, and what was heard of it.
+struct Bench {
+    disk: Arc<TestDisk>,
+    clock: Arc<TestClock>,
+    config: Config,
+    node: MemoryNode,
+    boots: u32,
+    asked: u64,
+    replies: BTreeMap<u64, Vec<Reply>>,
+    notes: Vec<&'static str>,
+    halted: bool,
+}
+
+fn small() -> Config {
+    Config {
+        dim: 2,
+        kernels: KernelChoice::Scalar,
+        log_file_bytes: 16 << 10,
+        l1_persist: L1Persist::Delta { merge_after: 4 },
+        ..Config::default()
+    }
+}
+
+fn boot(disk: &Arc<TestDisk>, clock: &Arc<TestClock>, config: &Config, boots: u32) -> Result<MemoryNode, BootError> {
+    Engine.boot(Boot {
+        node: NodeId(0),
+        role: Role(0),
+        incarnation: boots,
+        config,
+        disk: Arc::clone(disk) as Arc<dyn Disk>,
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        seed: 7,
+    })
+}
+
+impl Bench {
+    fn new(config: Config) -> Bench {
+        Bench::on(TestDisk::new(), config)
+    }
+
+    fn on(disk: Arc<TestDisk>, config: Config) -> Bench {
+        let clock = Arc::new(TestClock::default());
+        let node = boot(&disk, &clock, &config, 0).expect("a fresh disk");
+        Bench {
+            disk,
+            clock,
+            config,
+            node,
+            boots: 0,
+            asked: 0,
+            replies: BTreeMap::new(),
+            notes: Vec::new(),
+            halted: false,
+        }
+    }
+
+    /// Drops the node and boots another on the same disk.
+    fn reopen(&mut self) {
+        self.boots += 1;
+        self.node = boot(&self.disk, &self.clock, &self.config, self.boots).expect("a disk that can be opened");
+        self.halted = false;
+        self.notes.clear();
+        self.tick();
+    }
+
+    /// Hands over a request without settling, and gives its number.
+    fn send(&mut self, op: Op) -> u64 {
+        self.asked += 1;
+        let id = RequestId { op: OpId(self.asked), attempt: 0 };
+        let mut out = Effects::default();
+        self.node.handle(Input::Request { id, op }, &mut out);
+        self.hear(out);
+        self.asked
+    }
+
+    fn settle(&mut self) {
+        let mut out = Effects::default();
+        self.node.settle(&mut out);
+        self.hear(out);
+    }
+
+    /// Lets the timer ring, if it is due.
+    fn tick(&mut self) {
+        if self.node.deadline().is_some_and(|at| at <= self.clock.now()) {
+            let mut out = Effects::default();
+            self.node.handle(Input::Timer, &mut out);
+            self.node.settle(&mut out);
+            self.hear(out);
+        }
+    }
+
+    fn pass(&mut self, time: Tick) {
+        self.clock.0.fetch_add(time.0, Ordering::Relaxed);
+        self.tick();
+    }
+
+    fn hear(&mut self, mut out: Effects<Reply>) {
+        for effect in out.drain() {
+            match effect {
+                Effect::Reply { to, reply } => self.replies.entry(to.op.0).or_default().push(reply),
+                Effect::Note { name, .. } => self.notes.push(name),
+                Effect::Halt { .. } => self.halted = true,
+                other => panic!("not expected: {other:?}"),
+            }
+        }
+    }
+
+    /// The one reply to a request, if it came.
+    fn reply(&mut self, asked: u64) -> Option<Reply> {
+        let replies = self.replies.remove(&asked)?;
+        assert_eq!(replies.len(), 1, "a request is answered once: {replies:?}");
+        replies.into_iter().next()
+    }
+
+    /// A request, settled.
+    fn ask(&mut self, op: Op) -> Option<Reply> {
+        let asked = self.send(op);
+        self.settle();
+        self.tick();
+        self.reply(asked)
+    }
+
+    fn commit(&mut self, transaction: Transaction) -> Reply {
+        self.ask(Op::Commit(transaction)).expect("an answer")
+    }
+
+    fn get(&mut self, id: u64) -> Option<Arc<Record>> {
+        match self.ask(Op::Get { ids: vec![RecordId(id)] }) {
+            Some(Reply::Records { records, .. }) => records.first().cloned(),
+            other => panic!("not the answer to a get: {other:?}"),
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let facts = self.node.inspect(&()).expect("facts");
+        audit::index_agrees(&facts).expect("the index agrees");
+        audit::decisions_are_ordered(&facts).expect("decisions are in order");
+        facts
+    }
+
+    fn noted(&self, name: &str) -> bool {
+        self.notes.contains(&name)
+    }
+}
+
+fn draft(id: u64, x: f32) -> Draft {
+    Draft {
+        id: RecordId(id),
+        vector: vec![x, 1.0],
+        text: format!("text {id}"),
+        attributes: BTreeMap::new(),
+        links: Vec::new(),
+        kappa: 0.0,
+    }
+}
+
+fn empty(retry: u128) -> Transaction {
+    Transaction {
+        retry: RetryId(retry),
+        reads: Vec::new(),
+        whole: None,
+        inserts: Vec::new(),
+        upserts: Vec::new(),
+        deletes: Vec::new(),
+        managers: Vec::new(),
+    }
+}
+
+fn upsert(retry: u128, id: u64, x: f32) -> Transaction {
+    Transaction { upserts: vec![draft(id, x)], ..empty(retry) }
+}
+
+fn insert(retry: u128, id: u64, x: f32) -> Transaction {
+    Transaction { inserts: vec![draft(id, x)], ..empty(retry) }
+}
+
+fn delete(retry: u128, id: u64) -> Transaction {
+    Transaction { deletes: vec![RecordId(id)], ..empty(retry) }
+}
+
+fn read(id: u64, version: Option<u64>) -> Read {
+    Read { id: RecordId(id), version: version.map(Version) }
+}
+
+fn committed(reply: &Reply) -> Lsn {
+    match reply {
+        Reply::Committed { lsn, .. } => *lsn,
+        other => panic!("not committed: {other:?}"),
+    }
+}
