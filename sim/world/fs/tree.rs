@@ -155,8 +155,8 @@ impl Fs {
     fn unlink(&mut self, node: Option<Node>) {
         match node {
             Some(Node::File(ino)) => self.with_file(ino, |file| file.links -= 1),
-            Some(Node::Dir(_)) => self.garbage = true,
-            None => {}
+            // It is empty: what it leaves behind can wait for the next file that goes.
+            Some(Node::Dir(_)) | None => {}
         }
     }
 }

@@ -205,6 +205,40 @@ fn a_removed_file_is_readable_until_it_is_closed() {
 }
 
 #[test]
+fn what_a_crash_can_bring_back_is_kept() {
+    let mut fs = Fs::new(Profile::Weakest, ROOM);
+    let [old, new, other] = ["old", "new", "other"].map(|path| {
+        let ino = fs.open(path, Open::Create).expect("free");
+        write(&mut fs, ino, 0, path.as_bytes());
+        fs.sync(ino);
+        if path == "old" {
+            fs.sync_dir("").expect("exists");
+        }
+        ino
+    });
+    for path in ["old", "new"] {
+        fs.remove(path).expect("exists");
+    }
+    for ino in [old, new, other] {
+        fs.close(ino);
+    }
+    let found = outcomes(&fs);
+    assert!(found.iter().any(|image| image.get("old").is_some_and(|bytes| bytes == b"old")), "durable once");
+    assert!(found.iter().any(|image| image.get("new").is_some_and(|bytes| bytes == b"new")), "pending once");
+}
+
+#[test]
+fn a_file_that_a_crash_leaves_without_a_name_gives_its_space_back() {
+    let mut fs = Fs::new(Profile::Weakest, ROOM);
+    let ino = fs.open("f", Open::Create).expect("free");
+    write(&mut fs, ino, 0, b"x");
+    fs.sync(ino);
+    fs.lose_power(&mut |_: Choice<'_>, _: u32| 1);
+    assert!(fs.files().is_empty());
+    assert_eq!(fs.free(), ROOM);
+}
+
+#[test]
 fn a_lost_host_leaves_an_empty_disk_and_reuses_no_inode() {
     let mut fs = Fs::new(Profile::Weakest, ROOM);
     let before = durable(&mut fs, "f", b"x");
@@ -251,7 +285,7 @@ fn equal_images_have_equal_digests_and_others_do_not() {
 
 #[test]
 fn what_only_a_crash_will_tell_apart_has_different_digests() {
-    let grown_first = |grown_first: bool, failed: bool| {
+    let digest = |grown_first: bool, failed: bool| {
         let mut fs = Fs::new(Profile::Ordered, ROOM);
         let ino = durable(&mut fs, "f", b"old");
         let grow = |fs: &mut Fs| fs.set_len(ino, 100, &mut Mildest).expect("small");
@@ -265,10 +299,11 @@ fn what_only_a_crash_will_tell_apart_has_different_digests() {
         if failed {
             fs.fail_sync(ino, true);
         }
+        write(&mut fs, ino, 8192, b"the length is dirty again, page 0 is not");
         fs.digest()
     };
     let all =
-        BTreeSet::from([(true, false), (false, false), (true, true)].map(|(first, failed)| grown_first(first, failed)));
+        BTreeSet::from([(true, false), (false, false), (true, true)].map(|(first, failed)| digest(first, failed)));
     assert_eq!(all.len(), 3);
 }
 
