@@ -11,7 +11,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use stormproof_contract::{BootError, Disk, DiskResult, Open};
+use stormproof_contract::{BootError, Disk, DiskError, DiskResult, Open};
 
 use super::{
     admit,
@@ -80,7 +80,10 @@ enum Mood {
 impl Ledger {
     /// Opens the book on this disk.
     pub fn open(disk: Arc<dyn Disk>, config: LedgerConfig) -> Result<Ledger, BootError> {
-        let bytes = read(&*disk).map_err(|error| BootError::Retry(error.to_string().into()))?;
+        let retry = |error: DiskError| BootError::Retry(error.to_string().into());
+        let bytes = read(&*disk).map_err(retry)?;
+        // What a crash left of a book that was being written is nobody's vote.
+        disk.remove(TEMPORARY).or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) }).map_err(retry)?;
         let book = bytes.map_or(Ok(Book::default()), |bytes| Book::decode(&bytes)).map_err(BootError::Refused)?;
         Ok(Ledger { disk, config, book, doubtful: false, begun: BTreeMap::new(), count: 0 })
     }

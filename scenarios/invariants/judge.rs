@@ -31,56 +31,71 @@ const DAMAGE: [FaultKind; 5] = [
     FaultKind::MisdirectedRead,
 ];
 
-/// Points between which a death means that the batch was not decided.
-const UNDECIDED: [&str; 5] =
-    ["commit.begin", "commit.vote.begun", "commit.vote.l1_written", "commit.decide.begun", "commit.decide.reserved"];
+/// A death after one of these points comes before the frame is written: the batch was not decided.
+const UNDECIDED: [&str; 4] = ["commit.begin", "commit.vote.begun", "commit.vote.l1_written", "commit.decide.begun"];
 
 /// The judge of a single node.
 pub struct MemoryJudge {
     invariants: Vec<Invariant>,
     acknowledged: Vec<Acknowledged>,
-    /// What the node knew when it last settled, or booted.
-    known: Known,
-    /// What recovery made of the disk last, if nothing has settled since.
-    recovered: Option<audit::Lasting>,
-    /// The point after which it died.
-    died_after: Option<(&'static str, Death)>,
+    /// The node when it last settled, or booted.
+    last: Option<Facts>,
+    /// Whether nothing was under way when it died, so that it must be the same again.
+    same_again: bool,
+    /// Whether the run is over but for one more start.
+    encore: bool,
+    /// The point that it had passed last when it died.
+    died_after: &'static str,
 }
 
 impl MemoryJudge {
     /// A judge of these claims.
     pub fn new(invariants: Vec<Invariant>) -> Self {
-        let known = Known::default();
-        MemoryJudge { invariants, acknowledged: Vec::new(), known, recovered: None, died_after: None }
+        MemoryJudge {
+            invariants,
+            acknowledged: Vec::new(),
+            last: None,
+            same_again: false,
+            encore: false,
+            died_after: "",
+        }
     }
 
-    fn booted(&mut self, facts: &Facts, files: &[String], findings: &mut Findings) {
-        findings.check(&D1, "an acknowledged commit is lost", recovery::keeps_the_acknowledged(facts, &self.acknowledged));
-        findings.check(&D5, "what was recovered is no prefix", recovery::is_a_prefix(facts, &self.known));
-        if let Some((after, _)) = self.died_after.take()
-            && UNDECIDED.contains(&after)
-        {
+    fn booted(&mut self, facts: Facts, files: &[String], delivered: &Delivered, findings: &mut Findings) {
+        let known = self.last.as_ref().map(Known::of).unwrap_or_default();
+        let kept = recovery::keeps_the_acknowledged(&facts, &self.acknowledged);
+        findings.check(&D1, "an acknowledged commit is lost", kept);
+        findings.check(&D5, "what was recovered is no prefix", recovery::is_a_prefix(&facts, &known));
+        if UNDECIDED.contains(&self.died_after) {
             findings.reach("died before the decision");
-            findings.check(&D2, "killed during the vote, and committed", recovery::adds_nothing(facts, &self.known, after));
+            let nothing_new = recovery::adds_nothing(&facts, &known, self.died_after);
+            findings.check(&D2, "killed during the vote, and committed", nothing_new);
         }
-        findings.check(&D4, "a temporary file is left", recovery::has_swept(files));
-        let lasting = audit::lasting(facts);
-        if let Some(before) = &self.recovered {
-            let same = if *before == lasting { Ok(()) } else { Err(format!("was {before:?}, is {lasting:?}")) };
-            findings.check(&D7, "recovered again, it differs", same);
+        // What could not be removed, or stands beside an index that could not be repaired yet, is left, and nothing
+        // believes it. Once nothing fails any more it has to be gone.
+        let swept = !facts.l1_is_stale() && !delivered.contains_key(&FaultKind::RemoveError);
+        if swept || self.encore {
+            findings.check(&D4, "a temporary file is left", recovery::has_swept(files));
         }
-        self.recovered = Some(lasting);
-        self.known = Known::of(facts);
-        tiers_agree(facts, findings);
+        if let Some(last) = self.last.as_ref().filter(|_| self.same_again) {
+            findings.check(&D7, "recovered again, it differs", recovery::is_the_same(last, &facts));
+        }
+        tiers_agree(&facts, findings);
+        self.same_again = true;
+        self.last = Some(facts);
     }
 
-    fn settled(&mut self, facts: &Facts, findings: &mut Findings) {
-        self.known = Known::of(facts);
-        // The same as recovered until a batch changes something; a refusal that is written down does as well.
-        if self.recovered.as_ref().is_some_and(|before| before.lsn != facts.lsn) {
-            self.recovered = None;
-        }
-        tiers_agree(facts, findings);
+    fn settled(&mut self, facts: Facts, findings: &mut Findings) {
+        tiers_agree(&facts, findings);
+        self.last = Some(facts);
+    }
+
+    /// Whoever died in a recovery, or was killed when all was over, had nothing under way.
+    fn died(&mut self, after: &'static str, death: Death) {
+        self.died_after = after;
+        let in_recovery = after == "boot" || after.starts_with("recover.");
+        self.encore = death == Death::Encore;
+        self.same_again = self.encore || (self.same_again && in_recovery);
     }
 }
 
@@ -98,9 +113,9 @@ impl Judge<Engine> for MemoryJudge {
 
     fn see(&mut self, seen: Seen<'_, Engine>, findings: &mut Findings) {
         match seen {
-            Seen::Booted { state, files, .. } => self.booted(&facts(state), &files(), findings),
-            Seen::Settled { state, .. } => self.settled(&facts(state), findings),
-            Seen::Died { death, after, .. } => self.died_after = Some((after, death)),
+            Seen::Booted { state, files, delivered, .. } => self.booted(facts(state), &files(), delivered, findings),
+            Seen::Settled { state, .. } => self.settled(facts(state), findings),
+            Seen::Died { after, death, .. } => self.died(after, death),
             Seen::Replied { op, history } => {
                 let operation = &history.operations()[op.0 as usize];
                 if let (Op::Commit(transaction), Answer::Ok { reply: Reply::Committed { lsn, versions }, .. }) =
@@ -131,7 +146,11 @@ impl Judge<Engine> for MemoryJudge {
         let facts = facts(node);
         let history = ended.history;
         let asked = Asked::of(history, &facts);
-        findings.check(&D1, "an acknowledged commit is lost", recovery::keeps_the_acknowledged(&facts, &self.acknowledged));
+        findings.check(
+            &D1,
+            "an acknowledged commit is lost",
+            recovery::keeps_the_acknowledged(&facts, &self.acknowledged),
+        );
         findings.check(&D2, "a record is not what was asked for", contents::are_whole(&facts, &asked));
         findings.check(&D4, "a refused transaction is committed", contents::refused_left_nothing(&facts, history));
         let (answers, verdict) = reads::check(history, &facts, &asked);

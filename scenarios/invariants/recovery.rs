@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stormproof_engine::memory::{Decision, Facts, Lsn, Outcome, RecordId, RetryId, Version};
+use stormproof_engine::memory::{Decision, Facts, Lsn, Outcome, RecordId, RetryId, Version, audit};
 
 /// A commit that a client was told of.
 #[derive(Clone, PartialEq, Debug)]
@@ -75,6 +75,12 @@ pub fn adds_nothing(facts: &Facts, before: &Known, died_after: &str) -> Result<(
             retry.0, decision.lsn
         )),
     }
+}
+
+/// D7: nothing was under way, and so nothing has changed.
+pub fn is_the_same(before: &Facts, now: &Facts) -> Result<(), String> {
+    let (before, now) = (audit::lasting(before), audit::lasting(now));
+    if before == now { Ok(()) } else { Err(format!("it was {before:?}, it is {now:?}")) }
 }
 
 /// D4: recovery has swept what votes left behind.

@@ -10,8 +10,10 @@ use super::contents::Asked;
 
 /// T1: the cycles that forbid a serial order.
 pub fn serializable(history: &History<Op, Reply>, asked: &Asked<'_>) -> Vec<Finding> {
-    let transactions: Vec<Txn<u64>> =
-        history.operations().iter().filter_map(|operation| {
+    let transactions: Vec<Txn<u64>> = history
+        .operations()
+        .iter()
+        .filter_map(|operation| {
             let accesses = match (&operation.op, &operation.outcome) {
                 (Op::Commit(transaction), _) => commit(transaction, &operation.outcome, asked),
                 (_, Outcome::Ok { reply: Reply::Records { records, .. }, .. }) => {
@@ -28,7 +30,8 @@ pub fn serializable(history: &History<Op, Reply>, asked: &Asked<'_>) -> Vec<Find
                 Outcome::Unknown { .. } | Outcome::Open => Status::Unknown,
             };
             Some(Txn { id: TxnId(operation.id.0), began: operation.invoked, status, accesses })
-        }).collect();
+        })
+        .collect();
     check(&transactions, Demand::StrictlySerializable)
 }
 

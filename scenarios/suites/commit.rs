@@ -129,7 +129,8 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             sometimes_a_death(dice)
         }
         "manager-hangs" => {
-            let hangs = LedgerConfig { hang_every: 3, hang_votes: dice.between(1, 40) as u32, ..LedgerConfig::default() };
+            let hangs =
+                LedgerConfig { hang_every: 3, hang_votes: dice.between(1, 40) as u32, ..LedgerConfig::default() };
             with_managers(&mut params, hangs, dice);
             sometimes_a_death(dice)
         }
@@ -157,7 +158,11 @@ fn deaths(dice: &mut Dice, kinds: &[FaultKind], from: &str, calls: u64) -> Vec<F
 }
 
 fn sometimes_a_death(dice: &mut Dice) -> Vec<Fault> {
-    if dice.percent(50) { deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], "commit.begin", 20) } else { Vec::new() }
+    if dice.percent(50) {
+        deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], "commit.begin", 20)
+    } else {
+        Vec::new()
+    }
 }
 
 fn ce_02(params: &mut Params, dice: &mut Dice) -> Vec<Fault> {

@@ -1,4 +1,5 @@
-//! The suites. Each puts the engine into one kind of danger, in named cases.
+//! The suites. Each puts the engine into one kind of danger, in named cases. One, `replica`, tries the harness's own
+//! replicated register instead: what the engine will need of the network is proven there first.
 
 pub mod commit;
 pub mod isolation;
@@ -9,7 +10,7 @@ pub mod wal;
 
 use std::sync::Arc;
 
-use stormproof_sim::hunt::Suite;
+use stormproof_sim::{examples::replica::trial::ReplicaTrial, hunt::Suite};
 
 pub use single::{Params, Single};
 
@@ -23,6 +24,7 @@ pub fn all(vectors: Option<&Arc<Vectors>>) -> Vec<Box<dyn Suite>> {
         Box::new(retry::suite(vectors.cloned())),
         Box::new(recovery::suite(vectors.cloned())),
         Box::new(isolation::suite(vectors.cloned())),
+        Box::new(ReplicaTrial::default()),
     ];
     suites
 }

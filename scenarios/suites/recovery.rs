@@ -105,7 +105,10 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "crash-in-recovery" => {
             let mut faults = vec![in_commit(1, dice)];
             let more = dice.between(1, 3) as u32;
-            faults.extend((0..more).map(|n| in_recovery(2 + n, 2 + n, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), dice)));
+            faults.extend(
+                (0..more)
+                    .map(|n| in_recovery(2 + n, 2 + n, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), dice)),
+            );
             faults
         }
         "restart-loop" => {
@@ -126,12 +129,23 @@ fn in_commit(id: u32, dice: &mut Dice) -> Fault {
 
 /// A fault in the `boot`-th recovery, counted with the first start.
 fn in_recovery(id: u32, boot: u32, kind: FaultKind, dice: &mut Dice) -> Fault {
-    let at = Trigger::Beyond { name: "recover.begun".into(), hit: boot, nth: dice.between(1, 24) as u32, after: dice.percent(50) };
+    let at = Trigger::Beyond {
+        name: "recover.begun".into(),
+        hit: boot,
+        nth: dice.between(1, 24) as u32,
+        after: dice.percent(50),
+    };
     Fault::new(id, kind, at)
 }
 
 fn failing_disk(dice: &mut Dice) -> Vec<Fault> {
-    let kinds = [FaultKind::SyncError, FaultKind::SyncDirError, FaultKind::RenameError, FaultKind::WriteError, FaultKind::RemoveError];
+    let kinds = [
+        FaultKind::SyncError,
+        FaultKind::SyncDirError,
+        FaultKind::RenameError,
+        FaultKind::WriteError,
+        FaultKind::RemoveError,
+    ];
     let mut faults = vec![in_commit(1, dice)];
     for n in 0..dice.between(1, 3) as u32 {
         let kind = *dice.pick(&kinds);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use stormproof_contract::{Role, Tick};
-use stormproof_engine::memory::{Config, Engine, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat, Managers, Metric};
+use stormproof_engine::memory::{
+    Config, Engine, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat, Managers, Metric,
+};
 use stormproof_sim::{
     check::invariant::Invariant,
     hunt::{Case, Drawn, Scenario},
@@ -86,8 +88,7 @@ impl Params {
 
     fn config(&self, vectors: Option<&Arc<Vectors>>) -> Config {
         let managers: Vec<&str> = self.habits.managers.iter().map(String::as_str).collect();
-        let managers =
-            if managers.is_empty() { Managers::none() } else { Ledger::managers(&managers, self.ledger) };
+        let managers = if managers.is_empty() { Managers::none() } else { Ledger::managers(&managers, self.ledger) };
         Config {
             dim: vectors.map_or(self.habits.dim, |vectors| vectors.dim()),
             metric: self.metric,
@@ -105,8 +106,8 @@ impl Params {
 }
 
 /// A world for a single node: short waits, so that a run is over soon.
-pub fn tuning(dice: &mut Dice) -> Tuning {
-    Tuning { heal_at: Time::secs(5), ..Tuning::swarm(dice) }
+pub(super) fn tuning(dice: &mut Dice) -> Tuning {
+    Tuning { heal_at: Time::secs(5), encore: true, ..Tuning::swarm(dice) }
 }
 
 impl Scenario for Single {
@@ -139,14 +140,23 @@ impl Scenario for Single {
         (self.draw)(case, dice)
     }
 
-    fn stage(&self, _: usize, params: &Params, tuning: Tuning, faults: Vec<Fault>) -> Stage<Engine, Clients, MemoryJudge> {
+    fn stage(
+        &self,
+        _: usize,
+        params: &Params,
+        tuning: Tuning,
+        faults: Vec<Fault>,
+    ) -> Stage<Engine, Clients, MemoryJudge> {
         let config = params.config(self.vectors.as_ref());
         let habits = params.habits.clone();
         Stage {
             system: Engine,
             nodes: vec![NodeSpec { machine: 0, role: Role(0), config }],
             clients: habits.clients,
-            workload: Clients::new(Habits { dim: self.vectors.as_ref().map_or(habits.dim, |v| v.dim()), ..habits }, self.vectors.clone()),
+            workload: Clients::new(
+                Habits { dim: self.vectors.as_ref().map_or(habits.dim, |v| v.dim()), ..habits },
+                self.vectors.clone(),
+            ),
             judge: MemoryJudge::new(self.invariants.to_vec()),
             tuning,
             faults,

@@ -108,7 +108,9 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
     let mut tuning = tuning(dice);
     let name = CASES[case].name;
     let faults = match name {
-        "torn-tail" => vec![death_in_decision(1, FaultKind::PowerLoss, dice), death_in_decision(2, FaultKind::PowerLoss, dice)],
+        "torn-tail" => {
+            vec![death_in_decision(1, FaultKind::PowerLoss, dice), death_in_decision(2, FaultKind::PowerLoss, dice)]
+        }
         "rot" => vec![on_the_log(1, FaultKind::BitRot, dice), death_later(2, dice)],
         "lying-disk" => {
             // What the cache still holds would hide the lie.
@@ -117,10 +119,16 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             vec![on_the_log(1, kind, dice), death_later(2, dice)]
         }
         "reads-fail" => {
-            let kind = *dice.pick(&[FaultKind::ReadError, FaultKind::ShortRead, FaultKind::MisdirectedRead, FaultKind::OpenError]);
+            let kind = *dice.pick(&[
+                FaultKind::ReadError,
+                FaultKind::ShortRead,
+                FaultKind::MisdirectedRead,
+                FaultKind::OpenError,
+            ]);
             let at = Trigger::Point { name: "recover.begun".into(), hit: dice.between(2, 3) as u32 };
             let fault = Fault::new(1, kind, at).path("*");
-            let fault = if dice.percent(50) { fault.lasting(Time::millis(dice.between(1, 60)), Ppm(300_000)) } else { fault };
+            let fault =
+                if dice.percent(50) { fault.lasting(Time::millis(dice.between(1, 60)), Ppm(300_000)) } else { fault };
             vec![death_in_decision(2, FaultKind::Kill, dice), fault, death_later(3, dice)]
         }
         "writes-fail" => {
@@ -129,7 +137,8 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         }
         _ => {
             let at = Trigger::Call { op: None, path: None, nth: dice.between(8, 60) as u32, after: false };
-            let full = Fault::new(1, FaultKind::NoSpace, at).lasting(Time::millis(dice.between(1, 100)), Ppm(1_000_000));
+            let full =
+                Fault::new(1, FaultKind::NoSpace, at).lasting(Time::millis(dice.between(1, 100)), Ppm(1_000_000));
             params.log_file_bytes = 4096;
             vec![full]
         }

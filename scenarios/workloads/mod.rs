@@ -3,6 +3,8 @@
 //! Every write carries a text of its own, so that whoever reads it later can be traced to the operation that wrote it.
 //! Vectors are drawn from a coarse grid, so that equal distances occur; or from a file of real embeddings.
 
+mod hash;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
@@ -131,7 +133,8 @@ impl Clients {
     fn transaction(&self, client: u32, dice: &mut Dice) -> Transaction {
         let n = self.states[client as usize].asked;
         let joins = !self.habits.managers.is_empty() && dice.percent(self.habits.managers_percent);
-        let managers = if joins { self.habits.managers.iter().map(|name| name.as_str().into()).collect() } else { Vec::new() };
+        let managers =
+            if joins { self.habits.managers.iter().map(|name| name.as_str().into()).collect() } else { Vec::new() };
         Transaction {
             retry: RetryId(u128::from(client) << 64 | u128::from(n)),
             reads: Vec::new(),
@@ -235,6 +238,10 @@ impl Workload<Op, Reply> for Clients {
 
     fn route(&self, _: u32, _: &Op, _: u32, _: u32) -> NodeId {
         NodeId(0)
+    }
+
+    fn reply_hash(&self, reply: &Reply) -> u64 {
+        hash::reply(reply)
     }
 }
 

@@ -6,8 +6,14 @@ use serde::Serialize;
 
 use super::scenario::{Run, Suite};
 use crate::{
-    check::{history::Overlap, invariant::{Probes, Violation}},
-    world::{coverage::{Passed, Step}, fault::FaultKind},
+    check::{
+        history::Overlap,
+        invariant::{Probes, Violation},
+    },
+    world::{
+        coverage::{Passed, Step},
+        fault::FaultKind,
+    },
 };
 
 /// What a suite's runs add up to.
@@ -224,9 +230,14 @@ impl SuiteReport {
         if self.seeds < needed { Verdict::Warning(missing) } else { Verdict::Unproven(missing) }
     }
 
-    fn differing_words(&self) -> Option<String> {
+    /// That runs differed when they were run again, if some did.
+    pub fn differing_words(&self) -> Option<String> {
         let first = self.differing.first()?;
-        Some(format!("{} of {} runs differ when run again, the first with seed {first}", self.differing.len(), self.rerun))
+        Some(format!(
+            "{} of {} runs differ when run again, the first with seed {first}",
+            self.differing.len(),
+            self.rerun
+        ))
     }
 
     /// Why nothing is proven.

@@ -81,7 +81,12 @@ impl Hunt {
     /// Runs a suite.
     pub fn run(&self, suite: &dyn Suite, progress: &(dyn Fn(Progress) + Sync)) -> SuiteReport {
         let total = Mutex::new(SuiteReport::new(suite));
-        let field = Field { next: AtomicU64::new(0), failed: AtomicU64::new(0), stop: AtomicBool::new(false), begun: Instant::now() };
+        let field = Field {
+            next: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            begun: Instant::now(),
+        };
         thread::scope(|scope| {
             for _ in 0..self.threads.max(1) {
                 scope.spawn(|| {

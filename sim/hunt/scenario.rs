@@ -171,7 +171,8 @@ where
         let heading = Heading::from_toml(text).map_err(PlanError)?;
         let cases = Suite::cases(self);
         let case = cases.iter().position(|case| case.name == heading.case);
-        let case = case.ok_or_else(|| PlanError(format!("suite {} has no case {}", Suite::name(self), heading.case)))?;
+        let case =
+            case.ok_or_else(|| PlanError(format!("suite {} has no case {}", Suite::name(self), heading.case)))?;
         let plan: Plan<OpOf<T::System>> = Plan::from_toml(text).map_err(PlanError)?;
         let params = plan.params.clone().try_into().map_err(|error| PlanError(format!("params: {error}")))?;
         let stage = self.stage(case, &params, plan.tuning.clone(), plan.faults.clone());

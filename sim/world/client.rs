@@ -109,11 +109,13 @@ where
         let words = || format!("c{client} asks op{id}: {op:?}");
         core.record(Happened::Invoked, u64::from(client), [id, hash], words);
         drop(core);
-        self.performed[client as usize].push(phase, &op);
+        if let Some(performed) = &mut self.performed {
+            performed[client as usize].push(phase, &op);
+        }
         let moment = self.moment(now);
         let recorded = self.history.invoke(client, moment, op);
         debug_assert_eq!(recorded.0, id, "an operation's place in the history is its id");
-        self.ops.push(OpState { client });
+        self.ops.push(OpState { client, reply_hash: 0 });
         let current = Current { op: id, attempts: 0, may_have_effect: false, backing_off: false, until: 0 };
         self.clients[client as usize].current = Some(current);
         self.attempt(now, client);
@@ -223,6 +225,7 @@ where
             Class::Done | Class::NoEffect => {}
         }
         self.clients[client as usize].current = None;
+        self.ops[id.op.0 as usize].reply_hash = hash;
         self.workload.heard(client, &self.history.operations()[id.op.0 as usize].op, Some(&reply));
         let moment = self.moment(now);
         let recorded = OpId(id.op.0);

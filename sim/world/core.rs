@@ -109,6 +109,8 @@ pub enum Death {
     Halt,
     /// The process panicked.
     Panic,
+    /// The run is over, nothing was under way: killed to be started once more, for the judge to compare.
+    Encore,
 }
 
 impl Death {
@@ -180,7 +182,7 @@ impl Core {
         match death {
             Death::Power => self.lose_power(machine),
             Death::Host => self.lose_host(machine),
-            Death::Kill | Death::Orphan | Death::Halt | Death::Panic => {}
+            Death::Kill | Death::Orphan | Death::Halt | Death::Panic | Death::Encore => {}
         }
     }
 

@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use stormproof_contract::{
-    Disk, DiskError, DiskErrorKind, DiskOp, DiskResult, Entry, File, Lock, Meta, Open, ReadAt, check_path,
-};
+use stormproof_contract::{Disk, DiskError, DiskErrorKind, DiskOp, DiskResult, Entry, File, Lock, Meta, Open, ReadAt};
 
 use super::{
     armory::Met,
@@ -210,8 +208,8 @@ impl SimDisk {
         let node = self.holder.node;
         for hit in core.armory.on_disk(core.now, node, op, path) {
             let scope = core.scope;
-            let strikes =
-                hit.chance.0 >= 1_000_000 || core.draws.chance(Stream::DiskFault, scope, Entity::Fault(hit.id), hit.chance);
+            let strikes = hit.chance.0 >= 1_000_000
+                || core.draws.chance(Stream::DiskFault, scope, Entity::Fault(hit.id), hit.chance);
             if !strikes {
                 continue;
             }
@@ -245,21 +243,21 @@ impl SimDisk {
         core.kill(self.holder.node, death);
     }
 
-    /// The path on the machine, or why it is none.
-    fn full(&self, path: &str) -> Result<String, DiskErrorKind> {
-        if !check_path(path) {
-            return Err(DiskErrorKind::BadPath);
-        }
-        let mut full = Core::root(self.holder.node);
+    /// The path on the machine. That it leads nowhere else is checked by the file system, part by part: a path that
+    /// begins with `/`, or climbs, is none of its paths.
+    fn full(&self, path: &str) -> String {
+        let root = Core::root(self.holder.node);
+        let mut full = String::with_capacity(root.len() + self.inside.len() + path.len() + 1);
+        full.push_str(&root);
         if !self.inside.is_empty() || !path.is_empty() {
             full.push('/');
             full.push_str(&self.inside);
             full.push_str(path);
         }
-        if full.ends_with('/') {
+        if path.is_empty() && full.ends_with('/') {
             full.pop();
         }
-        Ok(full)
+        full
     }
 
     /// As the node would name it, for faults, traces and errors.
@@ -280,7 +278,7 @@ impl SimDisk {
         let class = path_class(&named);
         self.call(op, &named, PathClass::new(&class), |core, _| {
             let machine = core.nodes[self.holder.node as usize].machine;
-            act(core, machine, &self.full(path)?)
+            act(core, machine, &self.full(path))
         })
     }
 }
@@ -300,7 +298,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
         self.on_name(DiskOp::Rename, from, |core, machine, full| {
-            let to = self.full(to)?;
+            let to = self.full(to);
             core.machines[machine as usize].fs.rename(full, &to)
         })
     }
@@ -315,14 +313,14 @@ impl Disk for SimDisk {
 
     fn link(&self, existing: &str, new: &str) -> DiskResult<()> {
         self.on_name(DiskOp::Link, existing, |core, machine, full| {
-            let new = self.full(new)?;
+            let new = self.full(new);
             core.machines[machine as usize].fs.link(full, &new)
         })
     }
 
     fn clone_file(&self, from: &str, to: &str) -> DiskResult<()> {
         self.on_name(DiskOp::Clone, from, |core, machine, full| {
-            let to = self.full(to)?;
+            let to = self.full(to);
             let (fs, mut chooser) = core.fs(machine);
             fs.clone_file(full, &to, &mut chooser)
         })
@@ -460,9 +458,7 @@ impl File for SimFile {
     }
 
     fn meta(&self) -> DiskResult<Meta> {
-        self.call(DiskOp::Meta, |core, machine, _| {
-            Ok(core.machines[machine as usize].fs.meta(self.ino))
-        })
+        self.call(DiskOp::Meta, |core, machine, _| Ok(core.machines[machine as usize].fs.meta(self.ino)))
     }
 
     fn path(&self) -> &str {

@@ -9,11 +9,7 @@
 //! - *planned*: a draw is mild unless the plan overrides it;
 //! - either of them, *recorded*: the draws that were not mild are kept, in words, and make a plan.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    str::FromStr,
-};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use super::{
     mix::{MixedMap, mix, mix_bytes},
@@ -251,7 +247,10 @@ impl Draws {
     }
 
     #[inline]
-    #[expect(clippy::too_many_arguments, reason = "the five parts of a key, the default, and two ways to read the result")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the five parts of a key, the default, and two ways to read the result"
+    )]
     fn decide_nth(
         &mut self,
         stream: Stream,
@@ -270,7 +269,9 @@ impl Draws {
                 entry.value
             }),
         };
-        if value != mild && let Some(recorded) = &mut self.recorded {
+        if value != mild
+            && let Some(recorded) = &mut self.recorded
+        {
             recorded.insert(key_words(stream, scope, entity, n), words(value));
         }
         value
@@ -484,9 +485,8 @@ mod tests {
     #[test]
     fn chances_come_out_as_often_as_they_say() {
         let mut draws = Draws::seeded(3);
-        let hits = (0..10_000)
-            .filter(|n| draws.chance(Stream::DiskFault, Scope::Op(*n), Entity::None, Ppm(100_000)))
-            .count();
+        let hits =
+            (0..10_000).filter(|n| draws.chance(Stream::DiskFault, Scope::Op(*n), Entity::None, Ppm(100_000))).count();
         assert!((900..1100).contains(&hits), "{hits} of 10000 at a chance of a tenth");
     }
 

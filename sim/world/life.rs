@@ -114,15 +114,8 @@ where
         };
         let (role, config) = &self.configs[node as usize];
         let clock = Arc::new(SimClock { shared: Arc::clone(&self.shared), machine });
-        let boot = Boot {
-            node: NodeId(node),
-            role: *role,
-            incarnation: life - 1,
-            config,
-            disk: Arc::new(disk),
-            clock,
-            seed,
-        };
+        let boot =
+            Boot { node: NodeId(node), role: *role, incarnation: life - 1, config, disk: Arc::new(disk), clock, seed };
         let booted = panics::quietly(|| catch_unwind(AssertUnwindSafe(|| self.system.boot(boot))));
         let alive = {
             let mut core = self.shared.lock();
@@ -150,7 +143,10 @@ where
         drop(core);
         self.sides.set_reader(node, booted.reader());
         let files = || self.shared.lock().files(node);
-        let seen = Seen::Booted { node: NodeId(node), incarnation: life - 1, state: &booted, files: &files };
+        let delivered = self.shared.lock().armory.tally();
+        let node_id = NodeId(node);
+        let seen =
+            Seen::Booted { node: node_id, incarnation: life - 1, state: &booted, files: &files, delivered: &delivered };
         self.findings.now = now;
         self.judge.see(seen, &mut self.findings);
         let slot = &mut self.nodes[node as usize];
@@ -539,25 +535,36 @@ where
         }
     }
 
-    /// Passes on what queries and jobs have said.
+    /// Passes on what queries and jobs have said, and what others say while a node attends to that: whatever were left
+    /// for later would be sent from the past.
     pub(crate) fn hear(&mut self, node: u32) {
-        for (at, said) in self.sides.said(node) {
-            let was = std::mem::replace(&mut self.shared.lock().now, at);
-            match said {
-                Said::Answer { to, reply } => {
-                    let life = self.shared.lock().nodes[node as usize].life;
-                    self.send_reply(node, to, reply);
-                    self.after_effect(node, life);
-                }
-                Said::JobSaid { life, job, bytes } => {
-                    if self.shared.lock().lives(node, life) {
-                        self.take_mail(at, node, Mail::JobSaid { job, bytes });
-                    }
-                }
-                Said::JobEnded { life, job, number, how } => self.job_ended(at, node, life, job, number, how),
-                Said::Panicked(words) => self.panicked(node, &words),
+        loop {
+            let all_said = self.sides.said(node);
+            if all_said.is_empty() {
+                return;
             }
-            self.shared.lock().now = was;
+            for (at, said) in all_said {
+                let was = std::mem::replace(&mut self.shared.lock().now, at);
+                self.pass_on(at, node, said);
+                self.shared.lock().now = was;
+            }
+        }
+    }
+
+    fn pass_on(&mut self, at: u64, node: u32, said: Said<ReplyOf<S>>) {
+        match said {
+            Said::Answer { to, reply } => {
+                let life = self.shared.lock().nodes[node as usize].life;
+                self.send_reply(node, to, reply);
+                self.after_effect(node, life);
+            }
+            Said::JobSaid { life, job, bytes } => {
+                if self.shared.lock().lives(node, life) {
+                    self.take_mail(at, node, Mail::JobSaid { job, bytes });
+                }
+            }
+            Said::JobEnded { life, job, number, how } => self.job_ended(at, node, life, job, number, how),
+            Said::Panicked(words) => self.panicked(node, &words),
         }
     }
 
@@ -568,6 +575,7 @@ where
             Death::Power => "world.power_lost",
             Death::Host => "world.host_lost",
             Death::Halt | Death::Panic => "world.stopped",
+            Death::Encore => "world.encore",
         });
         let slot = &mut self.nodes[node as usize];
         let dead = slot.node.take();

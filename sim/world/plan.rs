@@ -110,6 +110,12 @@ pub struct Heading {
     pub suite: String,
     /// The case of it.
     pub case: String,
+    /// Why it was kept, in a line.
+    #[serde(default)]
+    pub why: String,
+    /// The hash of the trace of the run that was recorded.
+    #[serde(default)]
+    pub trace: String,
 }
 
 impl<Op: Serialize + DeserializeOwned> Plan<Op> {

@@ -70,12 +70,7 @@ pub struct Recorded<Op> {
 }
 
 impl RunResult {
-    pub(crate) fn new<S, W, J>(
-        world: World<S, W, J>,
-        settings: &Settings,
-        events: u64,
-        delivered: Delivered,
-    ) -> (Self, Recorded<OpOf<S>>)
+    pub(crate) fn new<S, W, J>(world: World<S, W, J>, events: u64, delivered: Delivered) -> (Self, Recorded<OpOf<S>>)
     where
         S: System,
         W: Workload<OpOf<S>, ReplyOf<S>>,
@@ -83,14 +78,14 @@ impl RunResult {
     {
         let mut answered = [0; 3];
         let mut outcome_hash = 0;
-        for operation in world.history.operations() {
-            let (kind, reply) = match &operation.outcome {
-                Outcome::Ok { reply, .. } => (0, world.workload.reply_hash(reply)),
-                Outcome::Fail { .. } => (1, 0),
-                Outcome::Unknown { .. } | Outcome::Open => (2, 0),
+        for (operation, state) in world.history.operations().iter().zip(&world.ops) {
+            let kind = match &operation.outcome {
+                Outcome::Ok { .. } => 0,
+                Outcome::Fail { .. } => 1,
+                Outcome::Unknown { .. } | Outcome::Open => 2,
             };
             answered[kind] += 1;
-            outcome_hash = mix(mix(outcome_hash, kind as u64), reply);
+            outcome_hash = mix(mix(outcome_hash, kind as u64), state.reply_hash);
         }
         let overlap = world.history.overlap();
         let World { shared, sides, nodes, findings, performed, .. } = world;
@@ -103,7 +98,7 @@ impl RunResult {
         core.record(Happened::Ended, 0, [verdict, outcome_hash], || "the end".into());
         let trace = std::mem::replace(&mut core.trace, super::trace::Trace::new(false));
         let coverage = std::mem::take(&mut core.coverage);
-        let ops = if settings.record { Script::to_plan(performed) } else { Vec::new() };
+        let ops = performed.map(Script::to_plan).unwrap_or_default();
         let recorded = Recorded { ops, draws: core.draws.recorded() };
         let result = RunResult {
             violation: findings.violation,

@@ -10,7 +10,7 @@ use stormproof_contract::{Bytes, JobEnd, JobId, NodeId, RequestId, System};
 use super::{
     armory::Armory,
     client::Client,
-    core::{Core, Machine, MachineClock, NodeState, Shared},
+    core::{Core, Death, Machine, MachineClock, NodeState, Shared},
     coverage::Coverage,
     dice::Dice,
     draw::{Draws, Entity, Scope, Stream},
@@ -73,6 +73,8 @@ pub(crate) enum Mail {
 #[derive(Clone, Copy)]
 pub(crate) struct OpState {
     pub(crate) client: u32,
+    /// The hash of the reply that its client has taken for the answer; 0 until then.
+    pub(crate) reply_hash: u64,
 }
 
 /// One run under way.
@@ -96,8 +98,8 @@ pub(crate) struct World<S: System, W, J> {
     pub(crate) moments: u64,
     pub(crate) next_job: u32,
     pub(crate) ending: bool,
-    /// Operations by client and phase, for the plan.
-    pub(crate) performed: Vec<Script<OpOf<S>>>,
+    /// Operations by client and phase, if a plan is to be made of them.
+    pub(crate) performed: Option<Vec<Script<OpOf<S>>>>,
 }
 
 impl<S, W, J> World<S, W, J>
@@ -106,7 +108,13 @@ where
     W: Workload<OpOf<S>, ReplyOf<S>>,
     J: Judge<S>,
 {
-    pub(crate) fn new(seed: u64, stage: Stage<S, W, J>, draws: Draws, scripts: Option<Vec<Script<OpOf<S>>>>, words: bool) -> Self {
+    pub(crate) fn new(
+        seed: u64,
+        stage: Stage<S, W, J>,
+        draws: Draws,
+        scripts: Option<Vec<Script<OpOf<S>>>>,
+        words: bool,
+    ) -> Self {
         let Stage { system, nodes, clients, workload, judge, tuning, faults } = stage;
         let machines = nodes.iter().map(|node| node.machine + 1).max().unwrap_or(0);
         let machine = |_| Machine {
@@ -169,12 +177,13 @@ where
             moments: 0,
             next_job: 0,
             ending: false,
-            performed: (0..clients).map(|_| Script::default()).collect(),
+            performed: None,
         }
     }
 
     /// Runs to the end, or to the first violation.
     pub(crate) fn run(mut self, settings: &Settings) -> (RunResult, Recorded<OpOf<S>>) {
+        self.performed = settings.record.then(|| self.clients.iter().map(|_| Script::default()).collect());
         self.open();
         let mut events = 0u64;
         while let Some((time, event)) = self.queue.pop() {
@@ -191,7 +200,7 @@ where
                 break;
             }
         }
-        self.close(settings, events)
+        self.close(events)
     }
 
     fn open(&mut self) {
@@ -239,7 +248,7 @@ where
             }
             Event::Heal => self.heal(now),
             Event::Deadline => self.overdue(),
-            Event::End => self.ending = true,
+            Event::End => self.end(now),
         }
     }
 
@@ -315,6 +324,22 @@ where
         }
     }
 
+    /// The end, or one more start of every node before it.
+    fn end(&mut self, now: u64) {
+        let mut core = self.shared.lock();
+        if !std::mem::take(&mut core.tuning.encore) {
+            self.ending = true;
+            return;
+        }
+        for node in 0..core.nodes.len() as u32 {
+            if core.nodes[node as usize].alive {
+                core.kill(node, Death::Encore);
+            }
+        }
+        drop(core);
+        self.queue.push(now.saturating_add(AFTERMATH), 0, Event::End);
+    }
+
     /// The deadline has passed before the end came.
     fn overdue(&mut self) {
         let open = self.clients.iter().enumerate().find_map(|(n, client)| Some((n, client.current()?)));
@@ -332,7 +357,7 @@ where
         }
     }
 
-    fn close(mut self, settings: &Settings, events: u64) -> (RunResult, Recorded<OpOf<S>>) {
+    fn close(mut self, events: u64) -> (RunResult, Recorded<OpOf<S>>) {
         let delivered = self.shared.lock().armory.tally();
         if !self.findings.is_broken() {
             self.check_convergence();
@@ -343,14 +368,22 @@ where
             let ended = Ended { history: &self.history, nodes: nodes.collect(), delivered: &delivered };
             self.judge.end(&ended, &mut self.findings);
         }
-        RunResult::new(self, settings, events, delivered)
+        RunResult::new(self, events, delivered)
     }
 
     /// A request after the healing was answered, or the run would not have ended: what remains is the background.
     fn check_convergence(&mut self) {
+        if self.nodes.iter().all(|slot| slot.refused) {
+            // The run was cut short, and what was still under way has had no time to converge.
+            return;
+        }
         let jobs = self.shared.lock().nodes.iter().map(|node| node.jobs_alive.len()).sum::<usize>();
         if jobs > 0 {
-            self.findings.broken(&LIVENESS, "a job never ends", format!("{jobs} jobs still run long after all is healed"));
+            self.findings.broken(
+                &LIVENESS,
+                "a job never ends",
+                format!("{jobs} jobs still run long after all is healed"),
+            );
         } else if self.healed_at.is_some() {
             self.findings.holds(&LIVENESS);
         }

@@ -52,9 +52,21 @@ pub(crate) struct JobTask {
 
 /// What a query or a job has said.
 pub(crate) enum Said<Reply> {
-    Answer { to: RequestId, reply: Reply },
-    JobSaid { life: u32, job: JobId, bytes: Bytes },
-    JobEnded { life: u32, job: JobId, number: u32, how: JobEnd },
+    Answer {
+        to: RequestId,
+        reply: Reply,
+    },
+    JobSaid {
+        life: u32,
+        job: JobId,
+        bytes: Bytes,
+    },
+    JobEnded {
+        life: u32,
+        job: JobId,
+        number: u32,
+        how: JobEnd,
+    },
     /// A query panicked, which is the end of its process.
     Panicked(String),
 }

@@ -116,6 +116,8 @@ pub enum Seen<'a, S: System> {
         state: &'a S::Node,
         /// Lists the files of the node's directory, for those who look for leftovers.
         files: &'a dyn Fn() -> Vec<String>,
+        /// How often each kind of fault was delivered so far.
+        delivered: &'a Delivered,
     },
     /// A node has finished a batch.
     Settled {

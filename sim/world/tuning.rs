@@ -48,6 +48,9 @@ pub struct Tuning {
     pub heal_at: Time,
     /// How long after that everything must have converged.
     pub converge_within: Time,
+    /// Whether all nodes are killed and started once more at the end, with nothing under way, so that their judge can
+    /// compare what they recover with what they were.
+    pub encore: bool,
 }
 
 impl Default for Tuning {
@@ -72,6 +75,7 @@ impl Default for Tuning {
             attempts_max: 4,
             heal_at: Time::secs(20),
             converge_within: Time::secs(30),
+            encore: false,
         }
     }
 }
