@@ -83,7 +83,9 @@ impl Ledger {
         let retry = |error: DiskError| BootError::Retry(error.to_string().into());
         let bytes = read(&*disk).map_err(retry)?;
         // What a crash left of a book that was being written is nobody's vote.
-        disk.remove(TEMPORARY).or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) }).map_err(retry)?;
+        disk.remove(TEMPORARY)
+            .or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })
+            .map_err(retry)?;
         let book = bytes.map_or(Ok(Book::default()), |bytes| Book::decode(&bytes)).map_err(BootError::Refused)?;
         Ok(Ledger { disk, config, book, doubtful: false, begun: BTreeMap::new(), count: 0 })
     }

@@ -138,11 +138,15 @@ impl MemoryNode {
         if let Err(refusal) = admit::form(&transaction, &self.config, self.shape) {
             return out.reply(attempt, Reply::Refused(refusal));
         }
+        self.make_room(out);
+        if self.halted {
+            return;
+        }
         let id = self.take_tx();
         let candidate = Candidate { asked: vec![attempt], id, transaction, votes: Vec::new() };
         match self.judge(&candidate.transaction) {
             Err(obstacle) => self.turn_down(candidate, obstacle, out),
-            Ok(writes) if candidate.transaction.managers.is_empty() => self.join(candidate, writes, out),
+            Ok(writes) if candidate.transaction.managers.is_empty() => self.join(candidate, writes),
             Ok(_) => self.wait(candidate, out),
         }
     }
@@ -158,7 +162,7 @@ impl MemoryNode {
         Ok(writes)
     }
 
-    fn join(&mut self, candidate: Candidate, writes: Vec<Write>, out: &mut Effects<Reply>) {
+    fn join(&mut self, candidate: Candidate, writes: Vec<Write>) {
         let Candidate { asked, id, transaction, votes } = candidate;
         let retry = transaction.retry;
         let fate = if writes.is_empty() && votes.is_empty() {
@@ -167,7 +171,7 @@ impl MemoryNode {
             let transaction = store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes };
             Fate::Commit { transaction, votes }
         };
-        self.push(Joined { asked, retry, fate }, out);
+        self.push(Joined { asked, retry, fate });
     }
 
     /// Tells a transaction what stands in its way: at once if that can never change, else once it is closed.
@@ -180,17 +184,18 @@ impl MemoryNode {
         if lasting || admit::only_watches(&transaction) {
             return asked.into_iter().for_each(|attempt| out.reply(attempt, answer.clone()));
         }
-        self.push(Joined { asked, retry: transaction.retry, fate: Fate::Closed { id, answer } }, out);
+        self.push(Joined { asked, retry: transaction.retry, fate: Fate::Closed { id, answer } });
     }
 
-    /// Adds to the batch, after committing it first if it is full.
-    fn push(&mut self, joined: Joined, out: &mut Effects<Reply>) {
+    /// Commits the batch if it is full. Before a transaction is judged, never after: the batch may come to nothing,
+    /// and with it what the transaction would rest on.
+    fn make_room(&mut self, out: &mut Effects<Reply>) {
         if self.open.weight() > WEIGHT_MAX / 4 || self.open.joined.len() >= JOINED_MAX {
             self.commit_batch(out);
         }
-        if self.halted {
-            return;
-        }
+    }
+
+    fn push(&mut self, joined: Joined) {
         let view = self.views.newest();
         self.open.join(joined, |id| view.records.get(id).is_some_and(|entry| entry.record().is_some()));
     }
@@ -211,6 +216,7 @@ impl MemoryNode {
         let now = self.clock.now();
         let ids: Vec<_> = self.waiting.list.keys().copied().collect();
         for tx in ids {
+            self.make_room(out);
             if self.halted {
                 return;
             }
@@ -237,7 +243,7 @@ impl MemoryNode {
                 self.turn_down(candidate, Obstacle { answer, lasting: false }, out);
             }
             Answer::Join(votes) => match self.judge(&transaction) {
-                Ok(writes) => self.join(Candidate { asked, id: tx, transaction, votes }, writes, out),
+                Ok(writes) => self.join(Candidate { asked, id: tx, transaction, votes }, writes),
                 Err(obstacle) => {
                     for (manager, _) in votes {
                         self.call_off(manager, tx, out);

@@ -191,6 +191,21 @@ fn more_than_a_frame_holds_is_committed_in_several() {
 }
 
 #[test]
+fn a_transaction_never_rests_on_a_batch_that_came_to_nothing() {
+    let mut bench = Bench::new(Config { log_file_bytes: 1 << 20, ..small() });
+    committed(&bench.commit(insert(1, 1, 0.5)));
+    let heavy = (10..13).map(|id| Draft { text: "x".repeat(1 << 20), ..draft(id, 0.5) }).collect();
+    let full = bench.send(Op::Commit(Transaction { deletes: vec![RecordId(1)], upserts: heavy, ..empty(2) }));
+    bench.disk.fail_on(DiskOp::Allocate, "log.", DiskErrorKind::NoSpace);
+    // The batch with the delete is full, so it is tried before the next transaction is judged.
+    let next = bench.send(Op::Commit(insert(3, 1, 0.9)));
+    assert_eq!(bench.reply(full), Some(Reply::Unavailable(Unavailable::NoSpace)));
+    bench.settle();
+    assert_eq!(bench.reply(next), Some(Reply::Refused(Refusal::Duplicate { id: RecordId(1) })));
+    assert_eq!(bench.get(1).map(|record| record.vector[0]), Some(0.5));
+}
+
+#[test]
 fn a_full_node_is_read_only_but_still_deletes() {
     let mut bench = Bench::new(Config { records_max: 1, ..small() });
     bench.commit(insert(1, 10, 0.5));
