@@ -26,7 +26,7 @@ pub fn render(run: &RunReport<'_>) -> Result<String, serde_json::Error> {
 }
 
 /// A document as it is written to a file.
-pub(crate) fn document(value: &impl Serialize) -> Result<String, serde_json::Error> {
+pub fn document(value: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+pub use quick_junit::SerializeError as RenderError;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use stormproof_sim::hunt::{CaseReport, Failure, Verdict};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 
 /// The whole report.
-pub fn render(run: &RunReport<'_>) -> Result<String, SerializeError> {
+pub fn render(run: &RunReport<'_>) -> Result<String, RenderError> {
     let mut report = Report::new("stormproof");
     report.set_time(run.wall);
     report.add_test_suites(run.trials.iter().map(|trial| suite(trial, &run.replay)));
@@ -61,16 +62,17 @@ fn told(trial: &Trial<'_>, failure: &Failure, replay: &ReplayCommand) -> String 
 
 /// What concerns the suite and none of its cases.
 fn whole(trial: &Trial<'_>) -> TestCase {
-    let (status, note) = match trial.verdict() {
-        Verdict::Holds => (TestCaseStatus::success(), String::new()),
-        Verdict::Warning(why) => (TestCaseStatus::success(), format!("too few seeds to prove: {}", why.join("; "))),
-        Verdict::Unproven(why) => (non_success(NonSuccessKind::Error, "unproven", &why), String::new()),
-        Verdict::Fell(_) if trial.report.differing.is_empty() => (TestCaseStatus::success(), String::new()),
-        Verdict::Fell(why) => (non_success(NonSuccessKind::Failure, "not deterministic", &why), String::new()),
+    let differing = trial.report.differing_words();
+    let status = match trial.verdict() {
+        Verdict::Holds | Verdict::Warning(_) => TestCaseStatus::success(),
+        Verdict::Unproven(why) => non_success(NonSuccessKind::Error, "unproven", &why),
+        Verdict::Fell(_) => differing.map_or_else(TestCaseStatus::success, |words| {
+            non_success(NonSuccessKind::Failure, "not deterministic", &[words])
+        }),
     };
     let mut case = test_case(trial, "(the whole suite)", status);
-    if !note.is_empty() {
-        case.set_system_out(note);
+    if let Verdict::Warning(why) = trial.verdict() {
+        case.set_system_out(format!("too few seeds to prove: {}", why.join("; ")));
     }
     case
 }
@@ -78,7 +80,10 @@ fn whole(trial: &Trial<'_>) -> TestCase {
 fn non_success(kind: NonSuccessKind, type_name: &str, why: &[String]) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(type_name);
-    status.set_message(why.last().cloned().unwrap_or_default());
+    if let [first, rest @ ..] = why {
+        let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+        status.set_message(format!("{first}{more}"));
+    }
     status.set_description(why.join("\n"));
     status
 }

@@ -71,11 +71,15 @@ fn wrapped<'a>(out: &mut String, label: &str, pieces: impl Iterator<Item = &'a s
     let _ = writeln!(out, "{}", line.trim_end());
 }
 
-/// Lines as they are, moved to where values stand.
+/// Lines as they are, moved to where values stand; only what is wider than a terminal is wrapped.
 pub(crate) fn verbatim(out: &mut String, label: &str, text: &str) {
     for (place, line) in text.lines().enumerate() {
         let label = if place == 0 { label } else { "" };
-        let _ = writeln!(out, "{}", format!("  {label:<width$}{line}", width = VALUES - 2).trim_end());
+        if line.chars().count() > WIDTH - VALUES {
+            field(out, label, line);
+        } else {
+            let _ = writeln!(out, "{}", format!("  {label:<width$}{line}", width = VALUES - 2).trim_end());
+        }
     }
 }
 
@@ -134,6 +138,14 @@ mod tests {
         assert!(out.lines().count() > 3);
         assert!(out.lines().all(|line| line.chars().count() <= WIDTH && !line.ends_with("kind")), "{out}");
         assert!(out.lines().skip(1).all(|line| line.starts_with(&" ".repeat(VALUES))), "{out}");
+    }
+
+    #[test]
+    fn lines_stay_as_they_are_unless_they_are_too_wide() {
+        let mut out = String::new();
+        verbatim(&mut out, "evidence", &format!("a  b\n{}", "word ".repeat(40)));
+        assert!(out.starts_with("  evidence    a  b\n"), "{out}");
+        assert!(out.lines().count() > 2 && out.lines().all(|line| line.chars().count() <= WIDTH), "{out}");
     }
 
     #[test]

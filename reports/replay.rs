@@ -59,7 +59,12 @@ impl ReplayReport<'_> {
     }
 
     fn fingerprint(&self) -> String {
-        self.run.result.violation.as_ref().map(stormproof_sim::check::invariant::Violation::fingerprint).unwrap_or_default()
+        self.run
+            .result
+            .violation
+            .as_ref()
+            .map(stormproof_sim::check::invariant::Violation::fingerprint)
+            .unwrap_or_default()
     }
 
     fn recorded(&self) -> Option<&Recorded> {
@@ -107,7 +112,11 @@ impl ReplayReport<'_> {
         match &self.mode {
             Mode::Seed => {}
             Mode::Plan(_) => {
-                let same = if recorded.trace_hash == self.trace_hash() { "the recorded run, event for event" } else { "another run than the recorded one: code or plan has changed" };
+                let same = if recorded.trace_hash == self.trace_hash() {
+                    "the recorded run, event for event"
+                } else {
+                    "another run than the recorded one: code or plan has changed"
+                };
                 field(out, "run", same);
                 list(out, "unused", &self.run.result.unused, "every draw of the plan was asked for");
             }

@@ -15,8 +15,10 @@ use super::{
     run::{ReplayCommand, RunReport, Trial, exit_code},
 };
 
-/// Reasons and steps that are said in full; the rest is counted, and stands in the JSON.
-const SAID_MAX: usize = 6;
+/// Reasons, steps and lines of evidence that are said in full; the rest is counted, and stands in the JSON.
+const REASONS_MAX: usize = 6;
+const STEPS_MAX: usize = 3;
+const EVIDENCE_LINES_MAX: usize = 8;
 
 /// The whole report.
 pub fn render(run: &RunReport<'_>) -> String {
@@ -27,7 +29,7 @@ pub fn render(run: &RunReport<'_>) -> String {
     }
     overview(&mut out, run);
     out.push('\n');
-    out.push_str(LEGEND);
+    legend(&mut out);
     for trial in &run.trials {
         for failure in trial.failures() {
             fallen(&mut out, trial, failure, &run.replay);
@@ -38,17 +40,27 @@ pub fn render(run: &RunReport<'_>) -> String {
     out
 }
 
-const LEGEND: &str = "\
-How to read this
-  seed        One simulated life of the system, drawn from a number and repeated by giving the number again.
-  faults      How often each kind of fault changed what somebody saw. One that met nobody does not count.
-  steps       Disk calls of the system, told apart by the named point it passed last and the kind of file;
-              a named point is a step, too. A crash at a step is a process killed, or power cut, right there.
-  claims      What must always hold. `list invariants` has their sentences.
-  sometimes   Situations that put a claim in danger. While one is not reached, its claim was not tried and
-              the verdict is `unproven`; `none` means that the suite names no such situation.
-  overlap     The share of operations in flight together with another one.
-";
+const LEGEND: [(&str, &str); 6] = [
+    ("seed", "A number from which one simulated life of the system is drawn: the same number, the same life."),
+    ("faults", "How often each kind of fault changed what somebody saw. One that met nobody does not count."),
+    (
+        "steps",
+        "Disk calls of the system, told apart by the named point it passed last and the kind of file; a named point is \
+         a step, too. A crash at a step is a process killed, or power cut, right there.",
+    ),
+    ("claims", "What must always hold. `list invariants` has their sentences."),
+    (
+        "sometimes",
+        "Situations that put a claim in danger. While one is not reached, its claim was not tried and the verdict is \
+         `unproven`. None: the suite names no such situation.",
+    ),
+    ("overlap", "The share of operations in flight together with another one."),
+];
+
+fn legend(out: &mut String) {
+    out.push_str("How to read this\n");
+    LEGEND.iter().for_each(|(word, meaning)| field(out, word, meaning));
+}
 
 fn block(out: &mut String, trial: &Trial<'_>) {
     let report = &trial.report;
@@ -57,7 +69,7 @@ fn block(out: &mut String, trial: &Trial<'_>) {
     field(out, "about", trial.suite.about());
     reasons(out, &verdict);
     let needed = trial.suite.seeds_needed();
-    field(out, "seeds", &format!("{} ({} for a verdict on the whole suite)", count(report.seeds), count(needed)));
+    field(out, "seeds", &format!("{} run; a verdict needs {}", count(report.seeds), count(needed)));
     list(out, "cases", &cases(&trial.report.cases, trial.whole), "none");
     self_check(out, trial);
     let delivered = report.delivered();
@@ -82,11 +94,11 @@ fn words(verdict: &Verdict) -> &'static str {
 
 fn reasons(out: &mut String, verdict: &Verdict) {
     let (Verdict::Warning(why) | Verdict::Unproven(why) | Verdict::Fell(why)) = verdict else { return };
-    for (place, reason) in why.iter().take(SAID_MAX).enumerate() {
+    for (place, reason) in why.iter().take(REASONS_MAX).enumerate() {
         field(out, if place == 0 { "because" } else { "" }, reason);
     }
-    if why.len() > SAID_MAX {
-        field(out, "", &format!("and {} more, which `--json` lists", why.len() - SAID_MAX));
+    if why.len() > REASONS_MAX {
+        field(out, "", &format!("and {} more, which `--json` lists", why.len() - REASONS_MAX));
     }
 }
 
@@ -109,26 +121,31 @@ fn steps(out: &mut String, trial: &Trial<'_>) {
     let steps = &trial.report.steps;
     let crashed = steps.values().filter(|passed| passed.deaths > 0).count();
     let points = trial.suite.points();
-    let passed = points.iter().filter(|name| steps.keys().any(|step| is_point(step, name))).count();
+    let (passed, missed): (Vec<_>, Vec<_>) =
+        points.iter().partition(|name| steps.keys().any(|step| is_point(step, name)));
     let mut value = format!("{} passed, a crash at {}", count(steps.len() as u64), count(crashed as u64));
     if !points.is_empty() {
-        let _ = write!(value, "; named points: {passed} of {} passed", points.len());
+        let _ = write!(value, "; named points: {} of {} passed", passed.len(), points.len());
     }
     field(out, "steps", &value);
+    if !missed.is_empty() {
+        let missed: Vec<_> = missed.into_iter().map(|name: &&str| (*name).to_owned()).collect();
+        list(out, "NOT passed", &missed, "");
+    }
     // A suite that crashes nothing has no crash to miss.
     if crashed > 0 && crashed < steps.len() {
         let mut missed: Vec<_> = steps.iter().filter(|(_, passed)| passed.deaths == 0).collect();
         missed.sort_by_key(|(_, passed)| std::cmp::Reverse(passed.times));
-        list(out, "never at", &some_of(&missed), "");
+        list(out, "no crash at", &some_of(&missed), "");
     }
 }
 
 fn some_of(steps: &[(&Step, &Passed)]) -> Vec<String> {
-    let said = steps.iter().take(SAID_MAX).map(|(step, passed)| {
+    let said = steps.iter().take(STEPS_MAX).map(|(step, passed)| {
         let Step { after, call, path } = step;
         format!("{call} {path} after {after} (passed {})", count(passed.times))
     });
-    let more = steps.len().saturating_sub(SAID_MAX);
+    let more = steps.len().saturating_sub(STEPS_MAX);
     said.chain((more > 0).then(|| format!("and {more} more"))).collect()
 }
 
@@ -159,7 +176,7 @@ fn operations(out: &mut String, trial: &Trial<'_>) {
 fn time(simulated_ns: u64, busy_ns: u64) -> String {
     let factor = simulated_ns.checked_div(busy_ns).unwrap_or(0);
     let (simulated, busy) = (duration(simulated_ns), duration(busy_ns));
-    format!("{simulated} simulated in {busy} of thread time, {} times as fast as life", count(factor))
+    format!("{simulated} simulated in {busy} of thread time: {} times real time", count(factor))
 }
 
 fn overview(out: &mut String, run: &RunReport<'_>) {
@@ -213,7 +230,7 @@ fn fallen(out: &mut String, trial: &Trial<'_>, failure: &Failure, replay: &Repla
     };
     let at = duration(failure.violation.at);
     field(out, "seed", &format!("{}{others}; seen {at} into the run", failure.seed));
-    verbatim(out, "evidence", &failure.violation.witness);
+    evidence(out, &failure.violation.witness);
     match &failure.plan {
         Some(plan) => {
             field(out, "plan", &format!("{plan} (the trace lies beside it)"));
@@ -221,6 +238,16 @@ fn fallen(out: &mut String, trial: &Trial<'_>, failure: &Failure, replay: &Repla
             verbatim(out, "or", &replay.of_seed(suite, failure.seed));
         }
         None => verbatim(out, "replay", &replay.of_seed(suite, failure.seed)),
+    }
+}
+
+fn evidence(out: &mut String, witness: &str) {
+    let mut whole = String::new();
+    verbatim(&mut whole, "evidence", witness);
+    let more = whole.lines().count().saturating_sub(EVIDENCE_LINES_MAX);
+    whole.lines().take(EVIDENCE_LINES_MAX).for_each(|line| out.extend([line, "\n"]));
+    if more > 0 {
+        field(out, "", &format!("... and {more} more, which `replay` shows"));
     }
 }
 
