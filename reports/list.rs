@@ -126,7 +126,7 @@ struct PointItem {
 }
 
 fn suites(suites: &[Box<dyn Suite>]) -> Vec<SuiteItem> {
-    let item = |suite: &Box<dyn Suite>| SuiteItem {
+    let item = |suite: &dyn Suite| SuiteItem {
         name: suite.name(),
         about: suite.about(),
         cases: suite.cases().iter().map(|case| case.name).collect(),
@@ -134,11 +134,11 @@ fn suites(suites: &[Box<dyn Suite>]) -> Vec<SuiteItem> {
         seeds_needed: suite.seeds_needed(),
         overlap_percent_needed: suite.overlap_percent_min(),
     };
-    suites.iter().map(item).collect()
+    suites.iter().map(|suite| item(&**suite)).collect()
 }
 
 fn cases(suites: &[Box<dyn Suite>]) -> Vec<CaseItem> {
-    let of_suite = |suite: &'_ Box<dyn Suite>| {
+    let of_suite = |suite: &dyn Suite| {
         let name = suite.name();
         let item = |case: &stormproof_sim::hunt::Case| CaseItem {
             suite: name,
@@ -151,7 +151,7 @@ fn cases(suites: &[Box<dyn Suite>]) -> Vec<CaseItem> {
         };
         suite.cases().iter().map(item).collect::<Vec<_>>()
     };
-    suites.iter().flat_map(of_suite).collect()
+    suites.iter().flat_map(|suite| of_suite(&**suite)).collect()
 }
 
 fn invariants(suites: &[Box<dyn Suite>]) -> Vec<ClaimItem> {

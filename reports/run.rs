@@ -47,7 +47,7 @@ impl RunReport<'_> {
     }
 }
 
-impl<'a> Trial<'a> {
+impl Trial<'_> {
     /// What its runs have shown.
     pub fn verdict(&self) -> Verdict {
         self.report.verdict(self.suite, self.whole)

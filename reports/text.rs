@@ -59,7 +59,9 @@ const LEGEND: [(&str, &str); 6] = [
 
 fn legend(out: &mut String) {
     out.push_str("How to read this\n");
-    LEGEND.iter().for_each(|(word, meaning)| field(out, word, meaning));
+    for (word, meaning) in LEGEND {
+        field(out, word, meaning);
+    }
 }
 
 fn block(out: &mut String, trial: &Trial<'_>) {

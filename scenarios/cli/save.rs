@@ -1,0 +1,146 @@
+//! What is kept of failing runs: the plan, which can be played and edited, and the trace, which tells two runs apart.
+//!
+//! A hunt keeps neither while it runs. A failing seed is therefore run once more with both switched on; if it does not
+//! fail in the same way, the system on trial is not deterministic, and that is what is reported.
+
+use std::{fs, io, path::Path};
+
+use stormproof_reports::Trial;
+use stormproof_sim::{check::invariant::Violation, hunt::Run, world::Settings};
+
+/// Saves the first failure of each kind. Where that is impossible the failure is still a failure: it says so, and the
+/// seed remains.
+pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path) {
+    let Trial { suite, report, .. } = trial;
+    for (fingerprint, failure) in &mut report.failures {
+        let run = suite.run_seed(failure.seed, &Settings { words: true, record: true });
+        let again = run.result.violation.as_ref().map(Violation::fingerprint);
+        if again.as_ref() != Some(fingerprint) {
+            report.rerun += 1;
+            report.differing.push(failure.seed);
+        }
+        match write(suite.name(), &run, dir) {
+            Ok(path) => failure.plan = Some(path),
+            Err(error) => eprintln!("stormproof: cannot save a plan in {}: {error}", dir.display()),
+        }
+    }
+}
+
+fn write(suite: &str, run: &Run, dir: &Path) -> io::Result<String> {
+    fs::create_dir_all(dir)?;
+    let plan = dir.join(format!("{suite}-{}.toml", run.seed));
+    fs::write(plan.with_extension("trace"), lines(&run.result.lines))?;
+    fs::write(&plan, run.plan.as_deref().unwrap_or_default())?;
+    Ok(plan.display().to_string())
+}
+
+fn lines(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use stormproof_sim::{
+        check::{
+            history::Overlap,
+            invariant::{Claim, Invariant, Probes},
+        },
+        hunt::{Case, Suite, SuiteReport, scenario::PlanError},
+        world::RunResult,
+    };
+
+    use super::*;
+
+    const CLAIM: Claim = Claim { id: "X1", sentence: "it never fails" };
+    const CASES: [Case; 1] =
+        [Case { name: "one", hypothesis: "", injection: "", criterion: "", faults: &[], sometimes: &[] }];
+
+    /// Fails when it is hunted, and when it is recorded if this is true.
+    struct Fails(bool);
+
+    impl Suite for Fails {
+        fn name(&self) -> &'static str {
+            "fails"
+        }
+        fn about(&self) -> &'static str {
+            ""
+        }
+        fn cases(&self) -> &[Case] {
+            &CASES
+        }
+        fn invariants(&self) -> Vec<Invariant> {
+            Vec::new()
+        }
+        fn points(&self) -> &'static [&'static str] {
+            &[]
+        }
+        fn seeds_needed(&self) -> u64 {
+            1
+        }
+        fn overlap_percent_min(&self) -> u64 {
+            0
+        }
+        fn run_seed(&self, seed: u64, settings: &Settings) -> Run {
+            let fails = !settings.record || self.0;
+            let result = RunResult {
+                violation: fails.then(|| Violation::new(&CLAIM, "it failed", "so it was", 1)),
+                trace_hash: 0,
+                outcome_hash: 0,
+                events: 0,
+                simulated: 0,
+                delivered: BTreeMap::new(),
+                idle_faults: Vec::new(),
+                checked: BTreeMap::new(),
+                probes: Probes::default(),
+                gave_up: Vec::new(),
+                overlap: Overlap::default(),
+                answered: [0; 3],
+                steps: Vec::new(),
+                lines: vec!["first".into(), "second".into()],
+                unused: Vec::new(),
+            };
+            Run { case: 0, seed, result, plan: settings.record.then(|| "the plan".into()) }
+        }
+        fn run_plan(&self, _: &str, _: &Settings) -> Result<Run, PlanError> {
+            unreachable!("saving plays no plan")
+        }
+    }
+
+    fn saved(suite: &Fails, dir: &Path) -> SuiteReport {
+        let mut report = SuiteReport::new(suite);
+        report.add(suite.run_seed(5, &Settings::default()));
+        let mut trial = Trial { suite, report, whole: true };
+        failures(&mut trial, dir);
+        trial.report
+    }
+
+    #[test]
+    fn a_failing_run_is_saved_as_a_plan_with_its_trace_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let report = saved(&Fails(true), &dir.path().join("new"));
+        let failure = report.failures.values().next().unwrap();
+        let plan = Path::new(failure.plan.as_ref().unwrap());
+        assert!(plan.ends_with("new/fails-5.toml"), "{}", plan.display());
+        assert_eq!(fs::read_to_string(plan).unwrap(), "the plan");
+        assert_eq!(fs::read_to_string(plan.with_extension("trace")).unwrap(), "first\nsecond\n");
+        assert!(report.differing.is_empty());
+    }
+
+    #[test]
+    fn a_failure_that_does_not_come_again_is_a_run_that_differs() {
+        let dir = tempfile::tempdir().unwrap();
+        let report = saved(&Fails(false), dir.path());
+        assert_eq!((report.rerun, report.differing), (1, vec![5]));
+    }
+
+    #[test]
+    fn a_failure_stays_one_where_nothing_can_be_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let report = saved(&Fails(true), &file);
+        assert_eq!((report.failures.len(), &report.failures.values().next().unwrap().plan), (1, &None));
+    }
+}
