@@ -83,13 +83,15 @@ impl Atlas {
         match kind {
             FaultKind::SlowDisk => fault.lasting(long, always()).amount(Time::micros(dice.between(50, 5_000)).0),
             FaultKind::DiskStall => fault.amount(Time::millis(dice.between(5, 500)).0),
-            FaultKind::NoSpace => fault.lasting(long, always()),
             FaultKind::ReadError | FaultKind::WriteError | FaultKind::OpenError if dice.percent(30) => {
                 fault.lasting(short, some)
             }
             FaultKind::RenameError | FaultKind::SyncDirError => fault.amount(dice.below(2)),
-            FaultKind::ShortRead | FaultKind::ShortWrite => fault.lasting(long, some),
-            FaultKind::Loss | FaultKind::LostReply | FaultKind::Corrupt => fault.lasting(long, some),
+            FaultKind::ShortRead
+            | FaultKind::ShortWrite
+            | FaultKind::Loss
+            | FaultKind::LostReply
+            | FaultKind::Corrupt => fault.lasting(long, some),
             FaultKind::Duplicate | FaultKind::Reorder => {
                 fault.lasting(long, some).amount(Time::millis(dice.between(1, 100)).0)
             }
@@ -100,7 +102,8 @@ impl Atlas {
                 let sides = (1u64 << self.nodes.min(63)) - 1;
                 fault.lasting(long, always()).amount(dice.between(1, sides.max(2) - 1))
             }
-            FaultKind::PartitionOneWay
+            FaultKind::NoSpace
+            | FaultKind::PartitionOneWay
             | FaultKind::PartitionTwoWay
             | FaultKind::Isolate
             | FaultKind::HalfOpen

@@ -74,7 +74,8 @@ impl Hunt {
         let nth = self.shard.index + n * self.shard.of;
         let Some(case) = self.case else { return self.from + nth };
         let cases = suite.cases().len() as u64;
-        let first = (self.from..).find(|seed| case_of(suite.cases(), *seed) == case).unwrap_or(self.from);
+        let mut whole_round = self.from..self.from.saturating_add(cases);
+        let first = whole_round.find(|seed| case_of(suite.cases(), *seed) == case).unwrap_or(self.from);
         first + nth * cases
     }
 

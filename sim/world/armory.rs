@@ -280,11 +280,10 @@ impl Armed {
         let between_nodes = matches!((from, to), (End::Node(_), End::Node(_)));
         match self.fault.kind {
             FaultKind::LostReply => matches!((from, to), (End::Node(_), End::Client(_))) && on.link(from, to),
-            FaultKind::PartitionOneWay | FaultKind::HalfOpen => between_nodes && on.link(from, to),
+            FaultKind::PartitionOneWay | FaultKind::HalfOpen | FaultKind::Isolate => between_nodes && on.link(from, to),
             FaultKind::PartitionTwoWay | FaultKind::Flapping => {
                 between_nodes && (on.link(from, to) || on.link(to, from))
             }
-            FaultKind::Isolate => between_nodes && on.link(from, to),
             FaultKind::Split => between_nodes && self.side(from) != self.side(to),
             _ => on.link(from, to) || on.link(to, from),
         }

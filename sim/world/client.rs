@@ -75,7 +75,7 @@ where
         let scope = self.ops.len() as u64;
         // Counted by operations, not by draws: a client that does one more disturbs only what it does after.
         let wait = core.draws.nth_span(Stream::Think, Scope::World, Entity::Client(client), scope as u32, &span);
-        let at = core.now + wait;
+        let at = core.dials.now() + wait;
         drop(core);
         self.queue.push(at, 0, Event::ClientWakes { client });
     }

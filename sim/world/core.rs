@@ -9,8 +9,9 @@ use std::{
 };
 
 use super::{
-    armory::{Armory, Deed},
+    armory::{Armory, Deed, Met},
     coverage::Coverage,
+    dials::Dials,
     draw::{Draws, Entity, PathClass, Scope, Stream, path_class},
     fault::{Fault, FaultKind, Target},
     fs::{Choice, Choose, Fs, Ino},
@@ -21,6 +22,7 @@ use super::{
 /// The shared part of a world, and the side of it that takes turns inside disk calls.
 pub(crate) struct Shared {
     core: Mutex<Core>,
+    pub(crate) dials: Arc<Dials>,
     /// Queries and jobs, once the world has set them up.
     pub(crate) side: OnceLock<Arc<dyn Side>>,
 }
@@ -34,7 +36,7 @@ pub(crate) trait Side: Send + Sync {
 }
 
 pub(crate) struct Core {
-    pub(crate) now: u64,
+    pub(crate) dials: Arc<Dials>,
     pub(crate) draws: Draws,
     pub(crate) trace: Trace,
     pub(crate) tuning: Tuning,
@@ -42,8 +44,6 @@ pub(crate) struct Core {
     pub(crate) machines: Vec<Machine>,
     pub(crate) nodes: Vec<NodeState>,
     pub(crate) coverage: Coverage,
-    /// On whose behalf node code runs right now.
-    pub(crate) scope: Scope,
     /// A query or job has a turn inside a disk call: its own calls are not interleaved again.
     pub(crate) interleaving: bool,
     /// Who died and has not been buried yet.
@@ -78,15 +78,11 @@ pub(crate) struct MachineClock {
 
 pub(crate) struct NodeState {
     pub(crate) machine: u32,
-    /// Grows with every boot.
-    pub(crate) life: u32,
-    pub(crate) alive: bool,
     pub(crate) calls: u64,
     /// The point passed last.
     pub(crate) point: &'static str,
     /// Disk calls that the dead have made.
     pub(crate) calls_after_death: u32,
-    pub(crate) paused_until: u64,
     /// Boots that are still to be killed, and at which disk call of this boot.
     pub(crate) boots_to_kill: u64,
     pub(crate) boot_kill: Option<(u64, u32)>,
@@ -128,7 +124,8 @@ impl Death {
 
 impl Shared {
     pub(crate) fn new(core: Core) -> Arc<Self> {
-        Arc::new(Shared { core: Mutex::new(core), side: OnceLock::new() })
+        let dials = Arc::clone(&core.dials);
+        Arc::new(Shared { core: Mutex::new(core), dials, side: OnceLock::new() })
     }
 
     /// The core. A panic of node code never happens under the lock, so poison means nothing.
@@ -139,6 +136,26 @@ impl Shared {
 }
 
 impl Core {
+    /// Tells the waiting faults what has happened; see [`Armory::meet`].
+    pub(crate) fn meet(&mut self, met: Met<'_>) -> Vec<Deed> {
+        let deeds = self.armory.meet(self.dials.now(), met);
+        self.dials.set_quiet(self.armory.is_quiet());
+        deeds
+    }
+
+    /// Begins a fault whose time has come; see [`Armory::begin`].
+    pub(crate) fn begin(&mut self, index: usize) -> Option<Deed> {
+        let deed = self.armory.begin(self.dials.now(), index);
+        self.dials.set_quiet(self.armory.is_quiet());
+        deed
+    }
+
+    /// Ends all faults for good.
+    pub(crate) fn heal(&mut self) {
+        self.armory.heal();
+        self.dials.set_quiet(true);
+    }
+
     /// What the directory of a node is called on its machine.
     pub(crate) fn root(node: u32) -> String {
         format!("n{node}")
@@ -147,14 +164,7 @@ impl Core {
     /// Adds an event to the trace.
     #[inline]
     pub(crate) fn record(&mut self, what: Happened, who: u64, detail: [u64; 2], words: impl FnOnce() -> String) {
-        self.trace.add(self.now, what, who, detail, words);
-    }
-
-    /// Whether this life of a node still runs.
-    #[inline]
-    pub(crate) fn lives(&self, node: u32, life: u32) -> bool {
-        let state = &self.nodes[node as usize];
-        state.alive && state.life == life
+        self.trace.add(self.dials.now(), what, who, detail, words);
     }
 
     /// Ends the life of a node, and of those that share its fate.
@@ -170,12 +180,13 @@ impl Core {
             if death != Death::Orphan {
                 state.jobs_alive.clear();
             }
-            if std::mem::replace(&mut state.alive, false) {
-                let detail = [death as u64, u64::from(state.life)];
-                let life = state.life;
+            if self.dials.end_life(other) {
+                let life = self.dials.life(other);
+                let detail = [death as u64, u64::from(life)];
                 let words = || format!("n{other} dies in life {life}: {death:?}");
                 self.record(Happened::Died, u64::from(other), detail, words);
                 self.deaths.push((other, death));
+                self.dials.set_news();
             }
             self.machines[machine as usize].locks.retain(|_, holder| *holder != other);
         }
@@ -249,11 +260,14 @@ impl Core {
                     self.armory.done(fault.id);
                 }
                 (None, FaultKind::ClockDrift) => {
-                    let now = self.now;
+                    let now = self.dials.now();
                     self.clock_of(node).set_rate(now, fault.amount);
                     self.armory.done(fault.id);
                 }
-                (None, _) => self.deeds.push(Deed { fault, after }),
+                (None, _) => {
+                    self.deeds.push(Deed { fault, after });
+                    self.dials.set_news();
+                }
             }
         }
         own_death
@@ -273,7 +287,7 @@ impl Core {
             && current.is_some_and(|current| machine(current) == machine(node));
         if current == Some(node) || shares_fate {
             *own_death = Some((death, after, fault.id));
-        } else if self.nodes[node as usize].alive || matches!(death, Death::Power | Death::Host) {
+        } else if self.dials.is_alive(node) || matches!(death, Death::Power | Death::Host) {
             self.armory.done(fault.id);
             self.kill(node, death);
         }
@@ -294,11 +308,9 @@ impl Core {
     fn pause(&mut self, fault: &Fault, node: u32, current: Option<u32>) {
         let time = fault.lasting.map_or(0, |time| time.0);
         if current == Some(node) {
-            self.now += time;
+            self.dials.advance(time);
         } else {
-            let until = self.now + time;
-            let state = &mut self.nodes[node as usize];
-            state.paused_until = state.paused_until.max(until);
+            self.dials.pause(node, self.dials.now() + time);
         }
         self.armory.done(fault.id);
     }

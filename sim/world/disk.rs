@@ -130,7 +130,7 @@ impl SimDisk {
 
     fn lives(&self, core: &Core) -> bool {
         match self.holder.task {
-            Task::Node => core.lives(self.holder.node, self.holder.life),
+            Task::Node => self.shared.dials.lives(self.holder.node, self.holder.life),
             Task::Job(job) => core.nodes[self.holder.node as usize].jobs_alive.contains(&job),
         }
     }
@@ -153,7 +153,7 @@ impl SimDisk {
         if core.interleaving || self.holder.task != Task::Node || !self.shared.side.get().is_some_and(ready) {
             return false;
         }
-        let (scope, chance) = (core.scope, core.tuning.interleave);
+        let (scope, chance) = (self.shared.dials.scope(), core.tuning.interleave);
         core.draws.chance(Stream::Interleave, scope, Entity::Path(class, 0), chance)
     }
 
@@ -169,8 +169,9 @@ impl SimDisk {
         let syncs = matches!(op, DiskOp::Sync | DiskOp::SyncDir);
         let span = if syncs { core.tuning.sync_latency } else { core.tuning.disk_latency };
         if op != DiskOp::Point {
-            let scope = core.scope;
-            core.now += core.draws.span(Stream::DiskLatency, scope, Entity::Path(class, op as u32), &span);
+            let scope = self.shared.dials.scope();
+            let time = core.draws.span(Stream::DiskLatency, scope, Entity::Path(class, op as u32), &span);
+            self.shared.dials.advance(time);
         }
         step
     }
@@ -190,14 +191,14 @@ impl SimDisk {
             let fault = state.boot_kill.take().map_or(0, |(_, fault)| fault);
             return (Verdict::default(), Some((Death::Kill, false, fault)));
         }
-        if core.armory.is_quiet() {
+        if self.shared.dials.is_quiet() {
             return (Verdict::default(), None);
         }
         let met = match op {
             DiskOp::Point => Met::Point { node, name: path, calls },
             _ => Met::Call { node, op, path, calls },
         };
-        let deeds = core.armory.meet(core.now, met);
+        let deeds = core.meet(met);
         let death = if deeds.is_empty() { None } else { core.carry_out(deeds, Some(node)) };
         (self.afflict(core, op, path, class), death)
     }
@@ -206,15 +207,15 @@ impl SimDisk {
     fn afflict(&self, core: &mut Core, op: DiskOp, path: &str, class: PathClass<'_>) -> Verdict {
         let mut verdict = Verdict::default();
         let node = self.holder.node;
-        for hit in core.armory.on_disk(core.now, node, op, path) {
-            let scope = core.scope;
+        let scope = self.shared.dials.scope();
+        for hit in core.armory.on_disk(self.shared.dials.now(), node, op, path) {
             let strikes = hit.chance.0 >= 1_000_000
                 || core.draws.chance(Stream::DiskFault, scope, Entity::Fault(hit.id), hit.chance);
             if !strikes {
                 continue;
             }
             match hit.kind {
-                FaultKind::SlowDisk | FaultKind::DiskStall => core.now += hit.amount,
+                FaultKind::SlowDisk | FaultKind::DiskStall => self.shared.dials.advance(hit.amount),
                 FaultKind::NoSpace => verdict.error = Some(DiskErrorKind::NoSpace),
                 FaultKind::ShortRead | FaultKind::ShortWrite => verdict.short = true,
                 FaultKind::LostWrite | FaultKind::MisdirectedWrite | FaultKind::TornWrite => {
@@ -360,11 +361,10 @@ impl Disk for SimDisk {
 
     fn point(&self, name: &'static str) -> DiskResult<()> {
         let class = PathClass::new(name);
-        let result = self.call(DiskOp::Point, name, class, |core, _| {
+        self.call(DiskOp::Point, name, class, |core, _| {
             core.nodes[self.holder.node as usize].point = name;
             Ok(())
-        });
-        result
+        })
     }
 }
 

@@ -197,7 +197,7 @@ impl Draws {
         if options < 2 {
             return 0;
         }
-        let pick = |raw: u64| (raw >> 32) * u64::from(options) >> 32;
+        let pick = |raw: u64| ((raw >> 32) * u64::from(options)) >> 32;
         let picked = self.decide(stream, scope, entity, 0, pick, |value| value.to_string());
         (picked as u32).min(options - 1)
     }
@@ -222,7 +222,7 @@ impl Draws {
     /// [`pick`](Self::pick) where the caller knows the number.
     #[inline]
     pub fn nth_pick(&mut self, stream: Stream, scope: Scope, entity: Entity<'_>, n: u32, options: u32) -> u32 {
-        let pick = |raw: u64| (raw >> 32) * u64::from(options) >> 32;
+        let pick = |raw: u64| ((raw >> 32) * u64::from(options)) >> 32;
         let picked = self.decide_nth(stream, scope, entity, n, 0, pick, |value| value.to_string());
         (picked as u32).min(options - 1)
     }
@@ -278,12 +278,27 @@ impl Draws {
     }
 }
 
+impl Scope {
+    /// The scope as a word. A run has fewer than 2^62 operations and 2^30 lives.
+    pub(crate) fn code(self) -> u64 {
+        match self {
+            Scope::World => 0,
+            Scope::Op(op) => 1 | op << 2,
+            Scope::Node(node, life) => 2 | u64::from(node) << 2 | u64::from(life) << 34,
+        }
+    }
+
+    pub(crate) fn of_code(code: u64) -> Self {
+        match code & 3 {
+            0 => Scope::World,
+            1 => Scope::Op(code >> 2),
+            _ => Scope::Node((code >> 2) as u32, (code >> 34) as u32),
+        }
+    }
+}
+
 fn group(stream: Stream, scope: Scope, entity: Entity<'_>) -> u64 {
-    let scope = match scope {
-        Scope::World => 0,
-        Scope::Op(op) => 1 | op << 2,
-        Scope::Node(node, life) => 2 | u64::from(node) << 2 | u64::from(life) << 34,
-    };
+    let scope = scope.code();
     let entity = match entity {
         Entity::None => 0,
         Entity::Link(from, to) => 1 | end_code(from) << 3 | end_code(to) << 33,

@@ -29,6 +29,7 @@ use super::{
 const RETRY_AFTER: u64 = 20_000_000;
 
 /// A place where a node lives, time after time.
+#[expect(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with one another")]
 pub(crate) struct Slot<N> {
     pub(crate) node: Option<N>,
     inbox: VecDeque<Mail>,
@@ -38,6 +39,8 @@ pub(crate) struct Slot<N> {
     wakes: bool,
     /// For when a timer event is under way, in the world's time.
     timer_at: Option<u64>,
+    /// Whether it answers queries beside its writer.
+    reads: bool,
     /// Whether a turn for what runs beside it is under way.
     pub(crate) turning: bool,
     /// It said that an operator must look, and was right.
@@ -54,6 +57,7 @@ impl<N> Default for Slot<N> {
             busy_until: 0,
             wakes: false,
             timer_at: None,
+            reads: false,
             turning: false,
             refused: false,
             last_words: String::new(),
@@ -69,12 +73,12 @@ struct SimClock {
 impl Clock for SimClock {
     fn now(&self) -> Tick {
         let core = self.shared.lock();
-        Tick(core.machines[self.machine as usize].clock.monotonic(core.now))
+        Tick(core.machines[self.machine as usize].clock.monotonic(self.shared.dials.now()))
     }
 
     fn wall(&self) -> WallTime {
         let core = self.shared.lock();
-        WallTime(core.machines[self.machine as usize].clock.wall(core.now))
+        WallTime(core.machines[self.machine as usize].clock.wall(self.shared.dials.now()))
     }
 }
 
@@ -86,19 +90,18 @@ where
 {
     /// Starts a node, unless another life of it has begun.
     pub(crate) fn boot(&mut self, node: u32, life: u32) {
-        let mut core = self.shared.lock();
-        let state = &mut core.nodes[node as usize];
-        if state.life != life || state.alive || self.nodes[node as usize].refused {
+        let dials = Arc::clone(&self.shared.dials);
+        if dials.life(node) != life || dials.is_alive(node) || self.nodes[node as usize].refused {
             return;
         }
+        let life = dials.begin_life(node);
+        let mut core = self.shared.lock();
+        let state = &mut core.nodes[node as usize];
         let machine = state.machine;
-        state.alive = true;
-        state.life += 1;
         state.point = "boot";
         state.calls_after_death = 0;
-        let life = state.life;
         let (calls, to_kill) = (state.calls, state.boots_to_kill);
-        core.scope = Scope::Node(node, life);
+        dials.set_scope(Scope::Node(node, life));
         if to_kill > 0 {
             let nth = core.draws.pick(Stream::DiskFault, Scope::Node(node, life), Entity::Node(node), 12);
             let state = &mut core.nodes[node as usize];
@@ -117,13 +120,9 @@ where
         let boot =
             Boot { node: NodeId(node), role: *role, incarnation: life - 1, config, disk: Arc::new(disk), clock, seed };
         let booted = panics::quietly(|| catch_unwind(AssertUnwindSafe(|| self.system.boot(boot))));
-        let alive = {
-            let mut core = self.shared.lock();
-            let state = &mut core.nodes[node as usize];
-            state.boot_kill = None;
-            core.scope = Scope::World;
-            core.lives(node, life)
-        };
+        self.shared.lock().nodes[node as usize].boot_kill = None;
+        dials.set_scope(Scope::World);
+        let alive = dials.lives(node, life);
         match booted {
             // It died while it booted: whatever it says is not heard.
             Ok(result) if !alive => drop(panics::quietly(|| catch_unwind(AssertUnwindSafe(|| drop(result))))),
@@ -138,10 +137,12 @@ where
     fn booted(&mut self, node: u32, life: u32, booted: S::Node) {
         let mut core = self.shared.lock();
         let words = || format!("n{node} is up, life {life}");
-        let now = core.now;
+        let now = core.dials.now();
         core.record(Happened::Booted, u64::from(node), [u64::from(life), 0], words);
         drop(core);
-        self.sides.set_reader(node, booted.reader());
+        let reader = booted.reader();
+        self.nodes[node as usize].reads = reader.is_some();
+        self.sides.set_reader(node, reader);
         let files = || self.shared.lock().files(node);
         let delivered = self.shared.lock().armory.tally();
         let node_id = NodeId(node);
@@ -163,9 +164,9 @@ where
         let what = || format!("n{node} cannot start yet: {words}");
         core.record(Happened::BootFailed, u64::from(node), [0, mix_bytes(0, words.as_bytes())], what);
         core.kill(node, Death::Halt);
-        let life = core.nodes[node as usize].life;
+        let life = core.dials.life(node);
         core.deaths.retain(|(dead, _)| *dead != node);
-        let at = core.now + RETRY_AFTER;
+        let at = core.dials.now() + RETRY_AFTER;
         drop(core);
         self.findings.reach("world.boot_retried");
         self.queue.push(at, 0, Event::Boot { node, life });
@@ -173,7 +174,7 @@ where
 
     fn refuse(&mut self, node: u32, words: &str) {
         let mut core = self.shared.lock();
-        let now = core.now;
+        let now = core.dials.now();
         let what = || format!("n{node} refuses to start: {words}");
         core.record(Happened::BootFailed, u64::from(node), [1, mix_bytes(0, words.as_bytes())], what);
         core.kill(node, Death::Halt);
@@ -193,7 +194,7 @@ where
 
     fn panicked(&mut self, node: u32, words: &str) {
         let mut core = self.shared.lock();
-        let now = core.now;
+        let now = core.dials.now();
         core.kill(node, Death::Panic);
         drop(core);
         self.findings.now = now;
@@ -204,12 +205,14 @@ where
         if self.is_down(node, id.op.0) {
             return;
         }
-        let op = self.history.operations()[id.op.0 as usize].op.clone();
-        if self.sides.park(node, id, op).is_none() {
-            self.schedule_turn(node);
-        } else {
-            self.take_mail(now, node, Mail::Request(id));
+        if self.nodes[node as usize].reads {
+            let op = self.history.operations()[id.op.0 as usize].op.clone();
+            if self.sides.park(node, id, op) {
+                self.schedule_turn(node);
+                return;
+            }
         }
+        self.take_mail(now, node, Mail::Request(id));
     }
 
     pub(crate) fn mail_arrives(&mut self, now: u64, node: u32, mail: Mail) {
@@ -221,7 +224,7 @@ where
     /// Whether nobody is there to take what arrives. It is lost then.
     fn is_down(&mut self, node: u32, what: u64) -> bool {
         let mut core = self.shared.lock();
-        let up = core.nodes[node as usize].alive && self.nodes[node as usize].node.is_some();
+        let up = core.dials.is_alive(node) && self.nodes[node as usize].node.is_some();
         let (kind, words) = if up { (Happened::Delivered, "arrives at") } else { (Happened::Lost, "finds nobody at") };
         core.record(kind, u64::from(node), [what, 0], || match what {
             u64::MAX => format!("a message {words} n{node}"),
@@ -242,12 +245,15 @@ where
             return;
         }
         slot.wakes = true;
-        let mut core = self.shared.lock();
-        let (paused, life) = (core.nodes[node as usize].paused_until, core.nodes[node as usize].life);
-        let free = now.max(slot.busy_until).max(paused);
-        let span = core.tuning.linger;
-        let at = free + core.draws.span(Stream::Linger, Scope::World, Entity::Node(node), &span);
-        drop(core);
+        let dials = &self.shared.dials;
+        let life = dials.life(node);
+        let free = now.max(slot.busy_until).max(dials.paused_until(node));
+        let idles = if self.linger.min == self.linger.max {
+            self.linger.min.0
+        } else {
+            self.shared.lock().draws.span(Stream::Linger, Scope::World, Entity::Node(node), &self.linger)
+        };
+        let at = free + idles;
         if at == now {
             self.node_wakes(now, node, life);
         } else {
@@ -257,13 +263,10 @@ where
 
     /// The node takes all of its mail, and settles.
     pub(crate) fn node_wakes(&mut self, now: u64, node: u32, life: u32) {
-        let core = self.shared.lock();
-        let state = &core.nodes[node as usize];
-        if state.life != life || !state.alive {
+        if !self.shared.dials.lives(node, life) {
             return;
         }
-        let paused = state.paused_until;
-        drop(core);
+        let paused = self.shared.dials.paused_until(node);
         let slot = &mut self.nodes[node as usize];
         let free = slot.busy_until.max(paused);
         if free > now {
@@ -306,16 +309,14 @@ where
         scope: Scope,
         work: impl FnOnce(&mut S::Node, &mut Effects<ReplyOf<S>>),
     ) -> bool {
-        self.shared.lock().scope = scope;
+        self.shared.dials.set_scope(scope);
         let mut out = Effects::default();
         let Some(at_work) = &mut self.nodes[node as usize].node else { return false };
         let worked = panics::quietly(|| catch_unwind(AssertUnwindSafe(|| work(at_work, &mut out))));
-        let mut core = self.shared.lock();
-        core.scope = Scope::World;
-        let (alive, now) = (core.lives(node, life), core.now);
-        drop(core);
-        self.nodes[node as usize].busy_until = now;
-        if !alive {
+        let dials = &self.shared.dials;
+        dials.set_scope(Scope::World);
+        self.nodes[node as usize].busy_until = dials.now();
+        if !dials.lives(node, life) {
             return false;
         }
         if let Err(panic) = worked {
@@ -354,16 +355,15 @@ where
 
     /// Every effect is a place to die at.
     fn after_effect(&mut self, node: u32, life: u32) -> bool {
-        let mut core = self.shared.lock();
-        if !core.armory.is_quiet() {
-            let now = core.now;
-            let deeds = core.armory.meet(now, Met::Effect { node });
+        if !self.shared.dials.is_quiet() {
+            let mut core = self.shared.lock();
+            let deeds = core.meet(Met::Effect { node });
             if let Some((death, _, fault)) = core.carry_out(deeds, Some(node)) {
                 core.armory.done(fault);
                 core.kill(node, death);
             }
         }
-        core.lives(node, life)
+        self.shared.dials.lives(node, life)
     }
 
     fn send_reply(&mut self, node: u32, to: RequestId, reply: ReplyOf<S>) {
@@ -410,7 +410,7 @@ where
 
     fn note(&mut self, node: u32, name: &'static str, values: &[(&'static str, u64)]) {
         let mut core = self.shared.lock();
-        let now = core.now;
+        let now = core.dials.now();
         let sum = values.iter().fold(0, |hash, (_, value)| super::mix::mix(hash, *value));
         let words = || format!("n{node} notes {name} {values:?}");
         core.record(Happened::Note, u64::from(node), [mix_bytes(0, name.as_bytes()), sum], words);
@@ -436,9 +436,9 @@ where
             return;
         };
         let mut core = self.shared.lock();
-        let now = core.now;
+        let now = core.dials.now();
         let at = core.clock_of(node).when(now, deadline.0);
-        let life = core.nodes[node as usize].life;
+        let life = core.dials.life(node);
         drop(core);
         if slot.timer_at != Some(at) {
             slot.timer_at = Some(at);
@@ -448,7 +448,7 @@ where
 
     pub(crate) fn timer_rings(&mut self, now: u64, node: u32, life: u32) {
         let slot = &mut self.nodes[node as usize];
-        let stale = slot.timer_at != Some(now) || !self.shared.lock().lives(node, life);
+        let stale = slot.timer_at != Some(now) || !self.shared.dials.lives(node, life);
         if !stale {
             slot.timer_at = None;
             self.take_mail(now, node, Mail::Timer);
@@ -459,7 +459,7 @@ where
         let number = self.next_job;
         self.next_job += 1;
         let mut core = self.shared.lock();
-        let now = core.now;
+        let now = core.dials.now();
         core.record(Happened::Effect, u64::from(node), [2, u64::from(number)], || format!("n{node} starts {id}"));
         core.nodes[node as usize].jobs_alive.push(number);
         drop(core);
@@ -477,7 +477,7 @@ where
     }
 
     fn stop_job(&mut self, node: u32, life: u32, id: JobId) {
-        let now = self.shared.lock().now;
+        let now = self.shared.dials.now();
         let running = self.sides.jobs(node, life);
         if let Some((number, _)) = running.into_iter().find(|(_, job)| *job == id) {
             self.sides.stop(node, number);
@@ -488,7 +488,7 @@ where
     fn job_ended(&mut self, now: u64, node: u32, life: u32, job: JobId, number: u32, how: JobEnd) {
         let mut core = self.shared.lock();
         core.nodes[node as usize].jobs_alive.retain(|alive| *alive != number);
-        let heard = core.lives(node, life);
+        let heard = core.dials.lives(node, life);
         drop(core);
         if heard {
             self.take_mail(now, node, Mail::JobEnded { job, how });
@@ -499,9 +499,9 @@ where
     pub(crate) fn strike_job(&mut self, fault: &Fault) {
         assert!(fault.kind == FaultKind::JobKill, "only deaths of jobs are left to the world: {fault:?}");
         let mut core = self.shared.lock();
-        let now = core.now;
+        let now = core.dials.now();
         let node = core.victim(fault, None);
-        let life = core.nodes[node as usize].life;
+        let life = core.dials.life(node);
         drop(core);
         let running = self.sides.jobs(node, life);
         if let Some((number, id)) = running.first().copied() {
@@ -515,16 +515,13 @@ where
     pub(crate) fn turn(&mut self, now: u64, node: u32) {
         use super::core::Side as _;
         self.nodes[node as usize].turning = false;
-        let mut core = self.shared.lock();
-        let paused = core.nodes[node as usize].paused_until;
+        let paused = self.shared.dials.paused_until(node);
         if paused > now {
-            drop(core);
             self.nodes[node as usize].turning = true;
             self.queue.push(paused, 0, Event::Turn { node });
             return;
         }
-        core.interleaving = true;
-        drop(core);
+        self.shared.lock().interleaving = true;
         self.sides.turn(node);
         self.shared.lock().interleaving = false;
         self.nodes[node as usize].turning = true;
@@ -544,9 +541,10 @@ where
                 return;
             }
             for (at, said) in all_said {
-                let was = std::mem::replace(&mut self.shared.lock().now, at);
+                let was = self.shared.dials.now();
+                self.shared.dials.set_now(at);
                 self.pass_on(at, node, said);
-                self.shared.lock().now = was;
+                self.shared.dials.set_now(was);
             }
         }
     }
@@ -554,22 +552,24 @@ where
     fn pass_on(&mut self, at: u64, node: u32, said: Said<ReplyOf<S>>) {
         match said {
             Said::Answer { to, reply } => {
-                let life = self.shared.lock().nodes[node as usize].life;
+                let life = self.shared.dials.life(node);
                 self.send_reply(node, to, reply);
                 self.after_effect(node, life);
             }
-            Said::JobSaid { life, job, bytes } => {
-                if self.shared.lock().lives(node, life) {
+            Said::Word { life, job, bytes } => {
+                if self.shared.dials.lives(node, life) {
                     self.take_mail(at, node, Mail::JobSaid { job, bytes });
                 }
             }
-            Said::JobEnded { life, job, number, how } => self.job_ended(at, node, life, job, number, how),
+            Said::End { life, job, number, how } => self.job_ended(at, node, life, job, number, how),
             Said::Panicked(words) => self.panicked(node, &words),
         }
     }
 
     /// A node has died: nothing of it is heard any more, and it will be started again.
     pub(crate) fn bury(&mut self, node: u32, death: Death) {
+        // Beside its last call, queries were still answered and jobs ended.
+        self.hear(node);
         self.findings.reach(match death {
             Death::Kill | Death::Orphan => "world.killed",
             Death::Power => "world.power_lost",
@@ -586,7 +586,8 @@ where
         let mut core = self.shared.lock();
         let alive = core.nodes[node as usize].jobs_alive.clone();
         let state = &core.nodes[node as usize];
-        let (life, machine, after) = (state.life, state.machine, state.point);
+        let (machine, after) = (state.machine, state.point);
+        let life = core.dials.life(node);
         let scope = Scope::Node(node, life);
         let span = core.tuning.restart;
         let evict = core.tuning.evict;
@@ -594,7 +595,7 @@ where
             let (fs, mut chooser) = core.fs(machine);
             fs.evict(&mut chooser);
         }
-        let at = core.now + core.draws.span(Stream::Restart, scope, Entity::Node(node), &span);
+        let at = core.dials.now() + core.draws.span(Stream::Restart, scope, Entity::Node(node), &span);
         drop(core);
         self.sides.bury(node, &alive);
         self.judge.see(Seen::Died { node: NodeId(node), death, after }, &mut self.findings);

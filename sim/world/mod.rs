@@ -19,6 +19,7 @@ mod armory;
 mod client;
 mod core;
 pub mod coverage;
+mod dials;
 pub mod dice;
 mod disk;
 pub mod draw;
@@ -57,7 +58,7 @@ where
     if settings.record {
         draws.record();
     }
-    run::World::new(seed, stage, draws, None, settings.words).run(settings)
+    run::World::new(seed, stage, draws, None, settings.words).run(*settings)
 }
 
 /// Runs a stage by a plan, whose tuning and faults the stage must have. The error names what cannot be read.
@@ -76,5 +77,5 @@ where
         draws.record();
     }
     let scripts = Script::of_plan(plan, stage.clients);
-    Ok(run::World::new(plan.seed, stage, draws, Some(scripts), settings.words).run(settings))
+    Ok(run::World::new(plan.seed, stage, draws, Some(scripts), settings.words).run(*settings))
 }

@@ -32,13 +32,14 @@ impl Core {
         let span = self.tuning.net_latency;
         let latency = self.draws.nth_span(Stream::NetLatency, scope, link, n, &span);
         let priority = self.draws.nth_pick(Stream::Priority, scope, link, n, PRIORITIES);
-        let passage = Passage { arrives: Some(self.now + latency), again: None, priority, corrupt: None };
+        let passage = Passage { arrives: Some(self.dials.now() + latency), again: None, priority, corrupt: None };
         if self.armory.network_is_calm() { passage } else { self.disturb(passage, from, to, scope, len) }
     }
 
     fn disturb(&mut self, mut passage: Passage, from: End, to: End, scope: Scope, len: usize) -> Passage {
         self.armory.spoke(from, to);
-        for hit in self.armory.on_message(self.now, from, to) {
+        let now = self.dials.now();
+        for hit in self.armory.on_message(now, from, to) {
             let entity = Entity::Fault(hit.id);
             if hit.chance.0 < 1_000_000 && !self.draws.chance(Stream::NetFault, scope, entity, hit.chance) {
                 continue;
@@ -58,7 +59,7 @@ impl Core {
                     }
                     (End::Client(_), _) | (_, End::Client(_)) => passage.arrives = None,
                 },
-                FaultKind::Flapping if (self.now - hit.since) / hit.amount.max(1) % 2 == 1 => continue,
+                FaultKind::Flapping if (now - hit.since) / hit.amount.max(1) % 2 == 1 => continue,
                 _ => passage.arrives = None,
             }
             self.armory.delivered(hit.index);

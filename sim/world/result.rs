@@ -93,7 +93,7 @@ impl RunResult {
         sides.clear();
         drop(nodes);
         let mut core = shared.lock();
-        let now = core.now;
+        let now = core.dials.now();
         let verdict = findings.violation.as_ref().map_or(0, |violation| debug_hash(&violation.fingerprint()));
         core.record(Happened::Ended, 0, [verdict, outcome_hash], || "the end".into());
         let trace = std::mem::replace(&mut core.trace, super::trace::Trace::new(false));

@@ -12,6 +12,7 @@ use super::{
     client::Client,
     core::{Core, Death, Machine, MachineClock, NodeState, Shared},
     coverage::Coverage,
+    dials::Dials,
     dice::Dice,
     draw::{Draws, Entity, Scope, Stream},
     fs::Fs,
@@ -20,6 +21,7 @@ use super::{
     queue::Queue,
     result::{Recorded, RunResult, Settings},
     side::Sides,
+    span::Span,
     stage::{Ended, Findings, HistoryOf, Judge, LIVENESS, OpOf, Phase, ReplyOf, Stage, Workload},
     trace::{Happened, Trace},
 };
@@ -92,6 +94,8 @@ pub(crate) struct World<S: System, W, J> {
     pub(crate) ops: Vec<OpState>,
     pub(crate) findings: Findings,
     pub(crate) phase: Phase,
+    /// How long nodes let their inboxes fill.
+    pub(crate) linger: Span,
     /// When everything was healed.
     pub(crate) healed_at: Option<u64>,
     /// Counts what clients do, to order what happens at one moment.
@@ -116,6 +120,7 @@ where
         words: bool,
     ) -> Self {
         let Stage { system, nodes, clients, workload, judge, tuning, faults } = stage;
+        let linger = tuning.linger;
         let machines = nodes.iter().map(|node| node.machine + 1).max().unwrap_or(0);
         let machine = |_| Machine {
             fs: Fs::new(tuning.power, tuning.disk_bytes),
@@ -126,25 +131,21 @@ where
         };
         let state = |machine| NodeState {
             machine,
-            life: 0,
-            alive: false,
             calls: 0,
             point: "boot",
             calls_after_death: 0,
-            paused_until: 0,
             boots_to_kill: 0,
             boot_kill: None,
             jobs_alive: Vec::new(),
         };
         let core = Core {
-            now: 0,
+            dials: Arc::new(Dials::new(nodes.len())),
             draws,
             trace: Trace::new(words),
             armory: Armory::new(faults),
             machines: (0..machines).map(machine).collect(),
             nodes: nodes.iter().map(|node| state(node.machine)).collect(),
             coverage: Coverage::default(),
-            scope: Scope::World,
             interleaving: false,
             deaths: Vec::new(),
             links: super::mix::MixedMap::default(),
@@ -173,6 +174,7 @@ where
             ops: Vec::new(),
             findings: Findings::default(),
             phase: Phase::Storm,
+            linger,
             healed_at: None,
             moments: 0,
             next_job: 0,
@@ -182,12 +184,12 @@ where
     }
 
     /// Runs to the end, or to the first violation.
-    pub(crate) fn run(mut self, settings: &Settings) -> (RunResult, Recorded<OpOf<S>>) {
+    pub(crate) fn run(mut self, settings: Settings) -> (RunResult, Recorded<OpOf<S>>) {
         self.performed = settings.record.then(|| self.clients.iter().map(|_| Script::default()).collect());
         self.open();
         let mut events = 0u64;
         while let Some((time, event)) = self.queue.pop() {
-            self.shared.lock().now = time;
+            self.shared.dials.set_now(time);
             self.findings.now = time;
             self.happen(time, event);
             self.settle_accounts();
@@ -242,7 +244,7 @@ where
             Event::Turn { node } => self.turn(now, node),
             Event::Fault { index } => {
                 let mut core = self.shared.lock();
-                let deed = core.armory.begin(now, index);
+                let deed = core.begin(index);
                 let own = core.carry_out(deed.into_iter().collect(), None);
                 debug_assert!(own.is_none(), "no node is at work when a timed fault strikes");
             }
@@ -254,7 +256,7 @@ where
 
     /// After every event: carries out deeds, buries the dead, hears what queries and jobs have said.
     fn settle_accounts(&mut self) {
-        loop {
+        while self.shared.dials.take_news() {
             let mut core = self.shared.lock();
             let deeds = std::mem::take(&mut core.deeds);
             let deaths = std::mem::take(&mut core.deaths);
@@ -264,9 +266,6 @@ where
             }
             for (node, death) in &deaths {
                 self.bury(*node, *death);
-            }
-            if deeds.is_empty() && deaths.is_empty() {
-                break;
             }
         }
         for node in 0..self.nodes.len() as u32 {
@@ -278,7 +277,7 @@ where
 
     /// All clients are done with this phase.
     pub(crate) fn end_of_phase(&mut self) {
-        let now = self.shared.lock().now;
+        let now = self.shared.dials.now();
         match (self.phase, self.healed_at) {
             (Phase::Storm, None) => self.heal(now),
             (Phase::Storm, Some(_)) => self.calm(),
@@ -293,18 +292,18 @@ where
         }
         self.healed_at = Some(now);
         let mut core = self.shared.lock();
-        core.armory.heal();
+        core.heal();
         core.record(Happened::Healed, 0, [0, 0], || "all is healed".into());
         let deadline = now.saturating_add(core.tuning.converge_within.0);
+        core.dials.end_pauses();
         for node in &mut core.nodes {
-            node.paused_until = 0;
             node.boots_to_kill = 0;
             node.boot_kill = None;
         }
         drop(core);
         self.queue.push(deadline, 0, Event::Deadline);
         for node in 0..self.nodes.len() as u32 {
-            let life = self.shared.lock().nodes[node as usize].life;
+            let life = self.shared.dials.life(node);
             self.queue.push(now, 0, Event::NodeWakes { node, life });
         }
         if self.clients.iter().all(Client::is_done) {
@@ -332,7 +331,7 @@ where
             return;
         }
         for node in 0..core.nodes.len() as u32 {
-            if core.nodes[node as usize].alive {
+            if core.dials.is_alive(node) {
                 core.kill(node, Death::Encore);
             }
         }
@@ -401,7 +400,7 @@ where
         }
         let mut core = self.shared.lock();
         let span = core.tuning.query_latency;
-        let at = core.now + core.draws.span(Stream::QueryLatency, Scope::World, Entity::Node(node), &span);
+        let at = core.dials.now() + core.draws.span(Stream::QueryLatency, Scope::World, Entity::Node(node), &span);
         drop(core);
         self.queue.push(at, 0, Event::Turn { node });
     }

@@ -56,12 +56,12 @@ pub(crate) enum Said<Reply> {
         to: RequestId,
         reply: Reply,
     },
-    JobSaid {
+    Word {
         life: u32,
         job: JobId,
         bytes: Bytes,
     },
-    JobEnded {
+    End {
         life: u32,
         job: JobId,
         number: u32,
@@ -86,13 +86,14 @@ impl<Op, Reply> Sides<Op, Reply> {
         drop(old);
     }
 
-    /// Parks a request if the node's reader answers such; gives it back otherwise.
-    pub(crate) fn park(&self, node: u32, request: RequestId, op: Op) -> Option<Op> {
+    /// Parks a request if the node's reader answers such, and says whether it does.
+    pub(crate) fn park(&self, node: u32, request: RequestId, op: Op) -> bool {
         let reader = self.lock()[node as usize].reader.clone();
-        let Some(query) = reader.and_then(|reader| reader.start(&op)) else { return Some(op) };
-        drop(query);
-        self.lock()[node as usize].tasks.push(Task::Parked { request, op });
-        None
+        let answers = reader.and_then(|reader| reader.start(&op)).is_some();
+        if answers {
+            self.lock()[node as usize].tasks.push(Task::Parked { request, op });
+        }
+        answers
     }
 
     pub(crate) fn start(&self, node: u32, job: JobTask) {
@@ -101,7 +102,7 @@ impl<Op, Reply> Sides<Op, Reply> {
 
     /// Passes on what a node says to its job.
     pub(crate) fn tell(&self, node: u32, id: JobId, bytes: Bytes) {
-        let life = self.shared.lock().nodes[node as usize].life;
+        let life = self.shared.dials.life(node);
         for task in &mut self.lock()[node as usize].tasks {
             if let Task::Job(job) = task
                 && job.id == id
@@ -135,7 +136,6 @@ impl<Op, Reply> Sides<Op, Reply> {
             }
         }
         let reader = beside.reader.take();
-        beside.said.clear();
         drop(nodes);
         // Their destructors close files, which takes the core's lock and must not find ours taken.
         drop((dead, reader));
@@ -160,7 +160,7 @@ impl<Op, Reply> Sides<Op, Reply> {
     }
 
     fn say(&self, node: u32, said: Said<Reply>) {
-        let now = self.shared.lock().now;
+        let now = self.shared.dials.now();
         if let Some(beside) = self.lock().get_mut(node as usize) {
             beside.said.push((now, said));
         }
@@ -191,11 +191,11 @@ impl<Op, Reply> Sides<Op, Reply> {
 
     fn step_job(&self, node: u32, mut job: JobTask) -> Option<JobTask> {
         let (life, id, number) = (job.life, job.id, job.number);
-        let ended = |how| Said::JobEnded { life, job: id, number, how };
+        let ended = |how| Said::End { life, job: id, number, how };
         match job.job.step(&mut job.heard, &job.disk, UNITS) {
             Ok(JobStep::More) => {}
             Ok(JobStep::Waiting) => job.waiting = job.heard.is_empty(),
-            Ok(JobStep::Say(bytes)) => self.say(node, Said::JobSaid { life, job: id, bytes }),
+            Ok(JobStep::Say(bytes)) => self.say(node, Said::Word { life, job: id, bytes }),
             Ok(JobStep::Done(bytes)) => {
                 self.say(node, ended(JobEnd::Done(bytes)));
                 return None;
@@ -235,15 +235,15 @@ impl<Op: Send, Reply: Send> Side for Sides<Op, Reply> {
             return;
         }
         let mut core = self.shared.lock();
-        let scope = core.scope;
+        let scope = self.shared.dials.scope();
         let which = core.draws.pick(Stream::Detail, scope, Entity::Node(node), ready.len() as u32);
         let task = tasks.remove(ready[which as usize]);
         let (what, id) = task.code();
         core.record(what, u64::from(node), [id, 0], || format!("n{node}   turn of {what:?} {id}"));
-        core.scope = if what == Happened::Query { Scope::Op(id) } else { Scope::World };
+        self.shared.dials.set_scope(if what == Happened::Query { Scope::Op(id) } else { Scope::World });
         drop((core, nodes));
         let stepped = super::panics::quietly(|| catch_unwind(AssertUnwindSafe(|| self.step(node, task))));
-        self.shared.lock().scope = scope;
+        self.shared.dials.set_scope(scope);
         match stepped {
             Ok(Some(task)) => self.lock()[node as usize].tasks.push(task),
             Ok(None) => {}

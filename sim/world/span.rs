@@ -53,7 +53,7 @@ impl Span {
     #[inline]
     pub(crate) fn at(&self, raw: u64) -> u64 {
         let width = self.max.0.saturating_sub(self.min.0);
-        let width = if raw & 15 == 0 { width } else { width / 8 };
+        let width = if raw.trailing_zeros() >= 4 { width } else { width / 8 };
         self.min.0 + ((u128::from(raw >> 4) * u128::from(width)) >> 60) as u64
     }
 }

@@ -83,8 +83,8 @@ impl Default for Tuning {
 impl Tuning {
     /// The mild world with some of its settings drawn.
     pub fn swarm(dice: &mut Dice) -> Self {
-        let mut tuning = Tuning::default();
-        tuning.power = *dice.pick(&[Profile::Weakest, Profile::Weakest, Profile::Ordered]);
+        let power = *dice.pick(&[Profile::Weakest, Profile::Weakest, Profile::Ordered]);
+        let mut tuning = Tuning { power, ..Tuning::default() };
         tuning.net_latency.max = *dice.pick(&[Time::micros(300), Time::millis(5), Time::millis(60)]);
         tuning.sync_latency.max = *dice.pick(&[Time::micros(300), Time::millis(5), Time::millis(80)]);
         tuning.query_latency.max = *dice.pick(&[Time::micros(200), Time::millis(2), Time::millis(20)]);
