@@ -207,7 +207,11 @@ fn suite_text(out: &mut String, suite: &dyn Suite) {
     list(out, "cases", &cases, "none");
     let claims: Vec<_> = suite.invariants().iter().map(|invariant| invariant.claim.id.to_owned()).collect();
     list(out, "claims", &claims, "none");
-    field(out, "needs", &format!("{} for a verdict", plural(suite.seeds_needed(), "seed")));
+    field(
+        out,
+        "needs",
+        &format!("{} to call something unproven; with fewer it is a warning", plural(suite.seeds_needed(), "seed")),
+    );
     out.push('\n');
 }
 

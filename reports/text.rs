@@ -71,7 +71,7 @@ fn block(out: &mut String, trial: &Trial<'_>) {
     field(out, "about", trial.suite.about());
     reasons(out, &verdict);
     let needed = trial.suite.seeds_needed();
-    field(out, "seeds", &format!("{} run; a verdict needs {}", count(report.seeds), count(needed)));
+    field(out, "seeds", &format!("{} run; it takes {} to call something unproven", count(report.seeds), count(needed)));
     list(out, "cases", &cases(&trial.report.cases, trial.whole), "none");
     self_check(out, trial);
     let delivered = report.delivered();

@@ -24,6 +24,7 @@ impl Board {
             Some(bar) => {
                 bar.reset();
                 bar.set_prefix(what.to_owned());
+                bar.set_message("");
             }
             None => eprintln!("{what} ..."),
         }

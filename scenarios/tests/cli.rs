@@ -202,3 +202,11 @@ fn a_plan_with_a_field_that_does_not_exist_is_refused_with_its_line() {
     assert_eq!(output.status.code(), Some(2));
     assert!(complained(&output).contains("line 1, column 1"), "{}", complained(&output));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_cannot_be_written_is_a_failure_of_the_tool() {
+    let output = stormproof(&["replay", &format!("{}:7", some_suite()), "--json", "/dev/full"]);
+    assert_eq!(output.status.code(), Some(3), "{}", complained(&output));
+    assert!(complained(&output).contains("cannot write /dev/full"), "{}", complained(&output));
+}
