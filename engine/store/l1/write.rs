@@ -13,8 +13,9 @@ use crate::{
     },
 };
 
-/// How much is gathered before it is written.
-const CHUNK_BYTES: usize = 256 << 10;
+/// How much is gathered before it is written: what stays in a near cache, and is not so much that allocators would give
+/// it back to the system after each file, only to fetch it again page by page for the next.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// Writes an L1 file, not synced, over any other of that name, and gives back what it is recognised by.
 pub fn write(
@@ -27,6 +28,8 @@ pub fn write(
     let counted = Counted { head: *head, rows: rows.len() as u64, tombstones: tombstones.len() as u64 };
     let file = disk.open(&name.path(), Open::Truncate)?;
     let mut to = Gathered { file, offset: 0, bytes: counted.encode(), digest: DigestBuilder::default() };
+    let row_bytes = 16 + size_of::<f32>() * head.components as usize;
+    to.bytes.reserve(CHUNK_BYTES.min(rows.len() * row_bytes + tombstones.len() * 16) + row_bytes);
     for row in rows {
         assert!(row.vector.len() == head.components as usize, "rows have as many components as the head says");
         put_u64(&mut to.bytes, row.id.0);
