@@ -116,11 +116,13 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
     let mut params = Params::draw(dice);
     let tuning = tuning(dice);
     let faults = match CASES[case].name {
-        "CE-01-kill" => deaths(dice, &[FaultKind::Kill], "commit.begin", 4),
-        "CE-01-power" => deaths(dice, &[FaultKind::PowerLoss], "commit.begin", 4),
+        "CE-01-kill" => deaths(dice, &[FaultKind::Kill], "commit.begin", 9),
+        "CE-01-power" => deaths(dice, &[FaultKind::PowerLoss], "commit.begin", 9),
+        "decision" if dice.percent(30) => deaths_in_recovery(dice),
+        "decision" if dice.percent(25) => vec![death_at_a_file(dice, &["l1/*", "log*", "manifest*"])],
         "decision" => {
-            let from = *dice.pick(&["commit.decide.begun", "recover.begun"]);
-            deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], from, 16)
+            let from = *dice.pick(&DECISION);
+            deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], from, 12)
         }
         "CE-02" => ce_02(&mut params, dice),
         "log-sync-fails" => sync_fails(dice),
@@ -136,11 +138,58 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         }
         _ => {
             with_managers(&mut params, LedgerConfig::default(), dice);
-            let from = *dice.pick(&["commit.begin", "commit.decide.begun", "commit.decide.log_synced"]);
-            deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], from, 12)
+            let from = *dice.pick(&IN_DOUBT);
+            if dice.percent(30) {
+                deaths_in_recovery(dice)
+            } else if dice.percent(40) {
+                vec![death_at_a_file(dice, &["managers*"])]
+            } else {
+                deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], from, 20)
+            }
         }
     };
     Drawn { params, tuning, faults }
+}
+
+/// Where decision and finish are under way, and what follows from them: merging, a new log file, a new manifest.
+const DECISION: [&str; 8] = [
+    "recover.begun",
+    "commit.decide.begun",
+    "commit.decide.log_synced",
+    "commit.finish.published",
+    "l1.merge.begun",
+    "l1.merge.synced",
+    "log.roll.begun",
+    "manifest.renamed",
+];
+
+/// Where a manager has not voted yet, has voted, or is being told the end.
+const IN_DOUBT: [&str; 5] = [
+    "commit.prepare.begun",
+    "commit.begin",
+    "commit.decide.log_synced",
+    "commit.finish.published",
+    "l1.merge.installed",
+];
+
+/// A death in a commit, and one or two more in the recoveries that follow.
+fn deaths_in_recovery(dice: &mut Dice) -> Vec<Fault> {
+    let kinds = [FaultKind::Kill, FaultKind::PowerLoss];
+    let mut faults = deaths(dice, &kinds, "commit.begin", 20);
+    faults.truncate(1);
+    for boot in 2..=dice.between(2, 3) as u32 {
+        let nth = dice.between(1, 40) as u32;
+        let at = Trigger::Beyond { name: "recover.begun".into(), hit: boot, nth, after: dice.percent(50) };
+        faults.push(Fault::new(boot, *dice.pick(&kinds), at));
+    }
+    faults
+}
+
+/// A death at some call on some file, wherever in the protocol that is.
+fn death_at_a_file(dice: &mut Dice, files: &[&str]) -> Fault {
+    let path = Some((*dice.pick(files)).to_owned());
+    let at = Trigger::Call { op: None, path, nth: dice.between(1, 60) as u32, after: dice.percent(50) };
+    Fault::new(1, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), at)
 }
 
 /// One to three deaths, each at a disk call behind a point.

@@ -231,7 +231,8 @@ impl Model for OneRegister {
     }
 }
 
-struct RegisterTrial;
+/// The suite: the four above, brought together.
+pub(crate) struct RegisterTrial;
 
 impl Scenario for RegisterTrial {
     type System = Registers;

@@ -242,17 +242,16 @@ impl Armed {
                 self.met += u32::from(fits);
                 fits && self.met == *hit
             }
-            (Trigger::Beyond { name, hit, .. }, Met::Point { node, name: passed, calls }) => {
-                let fits = on.node(node) && name == passed;
+            (Trigger::Beyond { name, hit, nth, .. }, Met::Point { node, name: passed, calls }) => {
+                let fits = on.node(node) && name == passed && self.beyond.is_none();
                 self.met += u32::from(fits);
                 if fits && self.met == *hit {
                     self.beyond = Some((node, calls));
+                    return false;
                 }
-                false
+                self.is_beyond(node, calls, *nth)
             }
-            (Trigger::Beyond { nth, .. }, Met::Call { node, calls, .. }) => {
-                self.beyond.is_some_and(|(who, since)| who == node && calls == since + u64::from(*nth))
-            }
+            (Trigger::Beyond { nth, .. }, Met::Call { node, calls, .. }) => self.is_beyond(node, calls, *nth),
             (Trigger::Effect { nth }, Met::Effect { node }) => {
                 let fits = on.node(node);
                 self.met += u32::from(fits);
@@ -265,6 +264,10 @@ impl Armed {
             | (Trigger::Point { .. }, Met::Call { .. } | Met::Effect { .. })
             | (Trigger::Effect { .. }, Met::Call { .. } | Met::Point { .. }) => false,
         }
+    }
+
+    fn is_beyond(&self, node: u32, calls: u64, nth: u32) -> bool {
+        self.beyond.is_some_and(|(who, since)| who == node && calls == since + u64::from(nth))
     }
 
     fn lasts(&self, now: u64) -> bool {

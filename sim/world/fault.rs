@@ -355,7 +355,7 @@ pub enum Trigger {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         after: bool,
     },
-    /// At the `nth` disk call after a point was passed for the `hit`-th time: before it takes effect, or after.
+    /// At the `nth` disk call or point after a point was passed for the `hit`-th time: before it takes effect, or after.
     Beyond {
         /// The point.
         name: String,

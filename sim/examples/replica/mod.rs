@@ -27,6 +27,7 @@
 mod journal;
 mod machine;
 mod node;
+mod office;
 pub mod trial;
 mod wire;
 

@@ -4,10 +4,7 @@
 //! the messages go. So everything another node or a client ever hears is durable. An error of the disk ends the process:
 //! nobody knows what was saved, and the journal finds out at the next boot.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use stormproof_contract::{
     Boot, BootError, Clock, Disk, DiskResult, Effects, Input, Node, NodeId, OpId, RequestId, Tick,
@@ -17,6 +14,7 @@ use super::{
     Bug, HEARTBEAT, LEASE, Op, PROMISE, Reply, TIMEOUT_SPREAD,
     journal::Journal,
     machine::Machine,
+    office::{Office, majority},
     wire::{Entry, Message, Place, Record},
 };
 
@@ -59,26 +57,6 @@ enum Role {
     Follower,
     Candidate { votes: BTreeSet<NodeId> },
     Leader(Office),
-}
-
-/// What a leader keeps.
-struct Office {
-    /// The index of its first entry. Once that is committed, all that was committed before is known to be.
-    first: u64,
-    peers: BTreeMap<NodeId, Peer>,
-    /// Who asked for the entry at an index.
-    waiting: BTreeMap<u64, RequestId>,
-}
-
-/// What a leader knows of another node.
-#[derive(Clone, Copy)]
-struct Peer {
-    /// The index of the next entry to send. A guess.
-    next: u64,
-    /// Up to where its log is known to be the leader's, on disk.
-    matched: u64,
-    /// When the newest message left that it has answered, by the clock of leases.
-    answered: Option<Tick>,
 }
 
 impl Node for ReplicaNode {
@@ -220,7 +198,7 @@ impl ReplicaNode {
             }
             (Role::Candidate { votes }, Message::Voted { granted: true }) => {
                 votes.insert(from);
-                if votes.len() >= self.majority() {
+                if votes.len() >= majority(self.peers.len()) {
                     self.take_office(out)?;
                 }
             }
@@ -277,10 +255,7 @@ impl ReplicaNode {
     }
 
     fn take_office(&mut self, out: &mut Effects<Reply>) -> DiskResult<()> {
-        let last = self.last().index;
-        let peer = Peer { next: last + 1, matched: 0, answered: None };
-        let peers = self.peers.iter().map(|&id| (id, peer)).collect();
-        self.role = Role::Leader(Office { first: last + 1, peers, waiting: BTreeMap::new() });
+        self.role = Role::Leader(Office::new(&self.peers, self.last().index));
         self.append(None);
         // Heard at once, so that nobody else stands.
         self.beat_at = self.clock.now();
@@ -342,10 +317,7 @@ impl ReplicaNode {
     /// As a leader, commits what a majority has on disk. Says whether that was more than before.
     fn count(&mut self) -> bool {
         let Role::Leader(office) = &self.role else { return false };
-        let mut held: Vec<u64> = office.peers.values().map(|peer| peer.matched).collect();
-        held.push(self.last().index);
-        held.sort_unstable_by(|a, b| b.cmp(a));
-        let index = held[self.majority() - 1];
+        let index = office.held_by_majority(self.last().index);
         // An entry of an earlier term can be held by a majority and still be replaced; one of this term cannot.
         let more = index > self.committed && index >= office.first;
         if more {
@@ -406,11 +378,7 @@ impl ReplicaNode {
     }
 
     fn has_lease(&self, office: &Office) -> bool {
-        let mut answered: Vec<Option<Tick>> = office.peers.values().map(|peer| peer.answered).collect();
-        answered.sort_unstable_by(|a, b| b.cmp(a));
-        // Itself and so many peers are a majority.
-        let proof = answered[self.majority() - 2];
-        proof.is_some_and(|sent| self.lease_clock() < sent + LEASE)
+        office.answered_by_majority().is_some_and(|sent| self.lease_clock() < sent + LEASE)
     }
 
     fn has_promised(&self) -> bool {
@@ -448,10 +416,6 @@ impl ReplicaNode {
 
     // Places.
 
-    fn majority(&self) -> usize {
-        self.peers.len().div_ceil(2) + 1
-    }
-
     fn last(&self) -> Place {
         let index = self.log.len() as u64;
         Place { index, term: term_at(&self.log, index) }
@@ -459,19 +423,6 @@ impl ReplicaNode {
 
     fn place(&self, index: u64) -> Option<Place> {
         (index <= self.log.len() as u64).then(|| Place { index, term: term_at(&self.log, index) })
-    }
-}
-
-impl Peer {
-    /// Takes an answer in. It may be old: nothing here goes back but the guess.
-    fn hear(&mut self, stamp: u64, fits: bool, index: u64) {
-        self.answered = self.answered.max(Some(Tick(stamp)));
-        if fits {
-            self.matched = self.matched.max(index);
-            self.next = self.next.max(index + 1);
-        } else {
-            self.next = self.next.min(index + 1).max(self.matched + 1);
-        }
     }
 }
 

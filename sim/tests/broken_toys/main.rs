@@ -7,6 +7,9 @@
 
 mod faults;
 mod judge;
+#[path = "../../examples/register.rs"]
+#[allow(dead_code, reason = "its `main` is for readers of the tutorial")]
+mod register;
 mod toy;
 mod trial;
 
@@ -150,4 +153,9 @@ fn the_toy_as_it_should_be_keeps_every_promise() {
 #[test]
 fn the_replica_as_it_should_be_keeps_every_promise() {
     holds(&ReplicaTrial { bug: None }, 10_000);
+}
+
+#[test]
+fn the_register_of_the_tutorial_keeps_every_promise() {
+    holds(&register::RegisterTrial, 10_000);
 }
