@@ -232,7 +232,7 @@ impl Model for OneRegister {
 }
 
 /// The suite: the four above, brought together.
-pub(crate) struct RegisterTrial;
+struct RegisterTrial;
 
 impl Scenario for RegisterTrial {
     type System = Registers;
@@ -284,7 +284,13 @@ impl Scenario for RegisterTrial {
 
 // ---- The hunt. ----
 
+/// The suite, for the hunt below and for this repository's own tests.
+pub(crate) fn suite() -> impl Suite {
+    RegisterTrial
+}
+
 fn main() {
+    let suite = suite();
     let hunt = Hunt {
         budget: Budget::Seeds(10_000),
         from: 0,
@@ -294,12 +300,12 @@ fn main() {
         sample_every: 0,
         failures_max: 1,
     };
-    let report = hunt.run(&RegisterTrial, &|_| {});
-    println!("{} lives, {:?}", report.seeds, report.verdict(&RegisterTrial, true));
+    let report = hunt.run(&suite, &|_| {});
+    println!("{} lives, {:?}", report.seeds, report.verdict(&suite, true));
     println!("faults that struck: {:?}", report.delivered());
     for failure in report.failures.values() {
         println!("\n{}\n\nthe story of seed {}:", failure.violation, failure.seed);
-        let again = RegisterTrial.run_seed(failure.seed, &Settings { words: true, record: false });
+        let again = suite.run_seed(failure.seed, &Settings { words: true, record: false });
         again.result.lines.iter().for_each(|line| println!("  {line}"));
     }
 }

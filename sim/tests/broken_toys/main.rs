@@ -157,5 +157,5 @@ fn the_replica_as_it_should_be_keeps_every_promise() {
 
 #[test]
 fn the_register_of_the_tutorial_keeps_every_promise() {
-    holds(&register::RegisterTrial, 10_000);
+    holds(&register::suite(), 10_000);
 }
