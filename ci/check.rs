@@ -24,7 +24,10 @@ const STEPS: &[Step] = &[
         name: "clippy",
         cargo: Some(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     },
-    Step { name: "documentation", cargo: Some(&["doc", "--quiet", "--workspace", "--no-deps"]) },
+    Step {
+        name: "documentation",
+        cargo: Some(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]),
+    },
 ];
 
 pub(crate) fn run() -> Result<Verdict, Error> {

@@ -113,7 +113,10 @@ fn a_clean_tree_has_no_findings() {
 #[test]
 fn a_use_line_across_the_table_is_reported_with_its_place() {
     let answer = with_source("engine/store/wal.rs", "use crate::{\n    vector::Flat,\n    store::Frame,\n};");
-    answer.is_one_error("engine/store/wal.rs:3", &["`crate::vector::Flat`", "engine/vector", "sim/contract only"]);
+    answer.is_one_error(
+        "engine/store/wal.rs:3",
+        &["`crate::vector::Flat`", "engine/vector", "sim/contract, engine/ids only"],
+    );
 }
 
 #[test]

@@ -30,11 +30,12 @@ pub(crate) const ROOMS: &[Room] = &[
     //   room                may import                                                              sees
     room("sim/contract",     &[],                                                                    Pure),
 
-    room("engine/protocol",  &["sim/contract"],                                                      Pure),
-    room("engine/store",     &["sim/contract"],                                                      Pure),
-    room("engine/vector",    &["sim/contract"],                                                      Pure),
-    room("engine/memory",    &["sim/contract", "engine/protocol", "engine/store", "engine/vector"],  Pure),
-    room("engine/territory", &["sim/contract", "engine/protocol", "engine/memory"],                  Pure),
+    room("engine/ids",       &[],                                                                    Pure),
+    room("engine/protocol",  &["sim/contract", "engine/ids"],                                        Pure),
+    room("engine/store",     &["sim/contract", "engine/ids"],                                        Pure),
+    room("engine/vector",    &["sim/contract", "engine/ids"],                                        Pure),
+    room("engine/memory",    &["sim/contract", "engine/ids", "engine/protocol", "engine/store", "engine/vector"], Pure),
+    room("engine/territory", &["sim/contract", "engine/ids", "engine/protocol", "engine/memory"],    Pure),
     room("engine/driver",    &["sim/contract", "engine"],                                            Machine),
     room("engine/tests",     &["sim/contract", "engine"],                                            Machine),
     room("engine",           &["sim/contract"],                                                      Pure),
@@ -88,9 +89,9 @@ impl Room {
     }
 }
 
-/// Whether `path` is `folder` or lies below it.
+/// Whether `path` is `folder` or lies below it. A room of one file has no folder: its file is the room.
 pub(crate) fn is_within(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest == ".rs" || rest.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The machine: the only room of the engine that sees threads, clocks, processes and the operating system's disk.
 //!
 //! Everything else of the engine is a value behind `stormproof_contract`. This room holds such a value and lets it meet
-//! the world: [`open`] boots one node on a directory and gives it a thread; a [`Client`] asks it things. Nothing here
+//! the world: [`open()`] boots one node on a directory and gives it a thread; a [`Client`] asks it things. Nothing here
 //! knows which system it hosts.
 //!
 //! | file | what |

@@ -85,6 +85,10 @@ pub fn is_the_same(before: &Facts, now: &Facts) -> Result<(), String> {
 
 /// D4: recovery has swept what votes left behind.
 pub fn has_swept(files: &[String]) -> Result<(), String> {
-    let left: Vec<&str> = files.iter().map(String::as_str).filter(|path| path.ends_with(".tmp")).collect();
+    let left: Vec<&str> = files
+        .iter()
+        .map(String::as_str)
+        .filter(|path| path.rsplit_once('.').is_some_and(|(_, last)| last == "tmp"))
+        .collect();
     if left.is_empty() { Ok(()) } else { Err(format!("left after recovery: {}", left.join(" "))) }
 }

@@ -139,9 +139,10 @@ impl SimDisk {
     fn refuse(&self, mut core: std::sync::MutexGuard<'_, Core>) -> DiskErrorKind {
         let state = &mut core.nodes[self.holder.node as usize];
         state.calls_after_death += 1;
-        let deaf = state.calls_after_death > CALLS_AFTER_DEATH_MAX;
+        // Once, and not again by the calls of destructors while this very panic unwinds.
+        let stop = state.calls_after_death == CALLS_AFTER_DEATH_MAX;
         drop(core);
-        if deaf && !std::thread::panicking() {
+        if stop {
             std::panic::panic_any(IgnoredDeath);
         }
         DiskErrorKind::Dead

@@ -468,7 +468,7 @@ mod tests {
     fn what_was_recorded_is_drawn_again_from_the_plan() {
         let span = Span::new(Time::micros(10), Time::micros(1), Time::millis(90));
         let classes = ["l1/delta.*.tmp", "wal"];
-        let mut draw_all = |draws: &mut Draws| {
+        let draw_all = |draws: &mut Draws| {
             let mut all = Vec::new();
             for n in 0..50 {
                 let scope = if n % 2 == 0 { Scope::Op(n) } else { Scope::Node(1, 2) };

@@ -105,8 +105,8 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Every kind there is.
-    #[expect(clippy::enum_glob_use, reason = "a list of all that there is")]
     pub const ALL: [FaultKind; 41] = {
+        #[allow(clippy::enum_glob_use, reason = "a list of all that there is")]
         use FaultKind::*;
         [
             OpenError,

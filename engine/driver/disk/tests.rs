@@ -1,3 +1,5 @@
+//! The real disk in a real directory: what each call does, how it fails, and that no path leads out.
+
 use std::{env, io::Write, os::unix::fs::symlink, process::Command};
 
 use stormproof_contract::ReadAt;

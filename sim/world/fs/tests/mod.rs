@@ -1,7 +1,6 @@
 //! Tests of the file system model, by what they hold it against: a map in memory (`model`), counts derived by hand
 //! (`histories`), rules stated anew (`power`), single faults (`faults`). `cost` prints what a crash costs.
 
-mod cost;
 mod faults;
 mod histories;
 mod model;
