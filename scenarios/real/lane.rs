@@ -289,9 +289,10 @@ impl<'a> Lane<'a> {
                 continue;
             }
             let answer = lines[0].attempt(mouth, 0, commit.id.0, commit.attempts, &commit.op)?;
-            commit.attempts += 1;
             self.tally.asked_again += 1;
-            if let Heard::Open = lock(&self.trace).hear(commit.id, &commit.op, answer) {
+            let heard = lock(&self.trace).hear(commit.id, &commit.op, commit.attempts, answer);
+            commit.attempts += 1;
+            if let Heard::Open = heard {
                 self.pending.push(commit);
             }
         }
@@ -431,7 +432,7 @@ impl Client {
         while let Some(op) = self.habits.next(self.number, self.phase, &mut self.dice) {
             let id = lock(trace).invoke(self.number, op.clone());
             let answer = line.attempt(mouth, place, id.0, 0, &op)?;
-            let heard = lock(trace).hear(id, &op, answer);
+            let heard = lock(trace).hear(id, &op, 0, answer);
             match heard {
                 Heard::Reply(reply) => self.habits.heard(self.number, &op, Some(&reply)),
                 Heard::Gone => return Ok(None),

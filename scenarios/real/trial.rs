@@ -94,8 +94,9 @@ impl Trace {
         self.history.invoke(client, at, op)
     }
 
-    /// Writes down what a client was answered, and gives the reply. If there was none, a commit stays open.
-    pub(super) fn hear(&mut self, id: OpId, op: &Op, answer: Option<Answer>) -> Heard {
+    /// Writes down what a client was answered to an attempt at an operation, of which it had made others `before`. If
+    /// there was no answer, a commit stays open.
+    pub(super) fn hear(&mut self, id: OpId, op: &Op, before: u32, answer: Option<Answer>) -> Heard {
         let at = self.moment();
         match (answer, op) {
             (Some(Answer::Reply(reply)), _) => {
@@ -107,12 +108,13 @@ impl Trace {
                 }
                 Heard::Reply(reply)
             }
-            (Some(Answer::Closed), _) => {
+            // Never taken: that says something of this attempt alone.
+            (Some(Answer::Closed), _) if before == 0 => {
                 self.history.fail(id, at);
                 Heard::Gone
             }
-            (Some(Answer::Unknown) | None, Op::Commit(_)) => Heard::Open,
-            (Some(Answer::Unknown) | None, Op::Get { .. } | Op::Count | Op::Search { .. }) => {
+            (Some(Answer::Closed | Answer::Unknown) | None, Op::Commit(_)) => Heard::Open,
+            (Some(Answer::Closed | Answer::Unknown) | None, Op::Get { .. } | Op::Count | Op::Search { .. }) => {
                 self.history.unknown(id, at);
                 Heard::Gone
             }
@@ -302,7 +304,7 @@ mod tests {
         for n in numbers {
             let id = trace.invoke(0, commit(n));
             let reply = client.call(commit(n)).expect("it runs");
-            trace.hear(id, &commit(n), Some(Answer::Reply(reply)));
+            trace.hear(id, &commit(n), 0, Some(Answer::Reply(reply)));
         }
         let facts = client.inspect(()).expect("it runs").expect("it answers");
         (facts, trace)
@@ -372,10 +374,24 @@ mod tests {
         let mut trace = Trace::new();
         let (op, query) = (commit(1), Op::Count);
         let id = trace.invoke(0, op.clone());
-        assert!(matches!(trace.hear(id, &op, None), Heard::Open));
+        assert!(matches!(trace.hear(id, &op, 0, None), Heard::Open));
         let asked = trace.invoke(1, query.clone());
-        assert!(matches!(trace.hear(asked, &query, Some(Answer::Unknown)), Heard::Gone));
+        assert!(matches!(trace.hear(asked, &query, 0, Some(Answer::Unknown)), Heard::Gone));
         let outcomes: Vec<_> = trace.history.operations().iter().map(|operation| operation.outcome.clone()).collect();
         assert!(matches!(outcomes[..], [Outcome::Open, Outcome::Unknown { .. }]), "{outcomes:?}");
+    }
+    /// Seen in a run: a node halted with a commit in its hands, the next one halted before it took the commit up again,
+    /// and the first attempt had committed.
+    #[test]
+    fn that_a_later_attempt_was_never_taken_says_nothing_of_the_first() {
+        let mut trace = Trace::new();
+        let op = commit(1);
+        let id = trace.invoke(0, op.clone());
+        assert!(matches!(trace.hear(id, &op, 0, Some(Answer::Unknown)), Heard::Open));
+        assert!(matches!(trace.hear(id, &op, 1, Some(Answer::Closed)), Heard::Open));
+        let first = trace.invoke(0, op.clone());
+        assert!(matches!(trace.hear(first, &op, 0, Some(Answer::Closed)), Heard::Gone));
+        let outcomes: Vec<_> = trace.history.operations().iter().map(|operation| &operation.outcome).collect();
+        assert!(matches!(outcomes[..], [Outcome::Open, Outcome::Fail { .. }]), "{outcomes:?}");
     }
 }
