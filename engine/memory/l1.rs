@@ -94,12 +94,13 @@ impl L1Files {
         self.remove(self.voted(lsn));
     }
 
-    /// Whether there are so many deltas that they should be merged. The base is not rewritten before it would grow by
-    /// a quarter, so that a row is written a few times at most, however many there are.
+    /// Whether there are so many deltas that they should be merged. The base is not rewritten before the deltas hold
+    /// twice as many rows, so that of all that a merge writes most is new, however many rows there are. (At a quarter,
+    /// merging took more of the writer's time than anything else.)
     pub(super) fn wants_merge(&self) -> bool {
         let L1Persist::Delta { merge_after } = self.persist else { return false };
         let deltas = self.upto.0 - self.base.0;
-        deltas >= DELTAS_MAX || deltas > merge_after.into() && self.delta_rows * 4 >= self.base_rows
+        deltas >= DELTAS_MAX || deltas > merge_after.into() && self.delta_rows >= self.base_rows * 2
     }
 
     /// Writes the whole index, durably, and puts it in the place of all other files.

@@ -1,7 +1,7 @@
 //! The judge of a single node: looks at every boot, after every batch, and at the end.
 
 use stormproof_contract::{Node, NodeId};
-use stormproof_engine::memory::{Engine, Facts, MemoryNode, Op, Outcome, Reply, audit};
+use stormproof_engine::memory::{Engine, Facts, Lsn, MemoryNode, Op, Outcome, Reply, audit};
 use stormproof_sim::{
     check::{
         history::Outcome as Answer,
@@ -38,6 +38,8 @@ const UNDECIDED: [&str; 4] = ["commit.begin", "commit.vote.begun", "commit.vote.
 pub struct MemoryJudge {
     invariants: Vec<Invariant>,
     acknowledged: Vec<Acknowledged>,
+    /// The last LSN that a query was answered at.
+    read_at: Lsn,
     /// The node when it last settled, or booted.
     last: Option<Facts>,
     /// Whether nothing was under way when it died, so that it must be the same again.
@@ -54,6 +56,7 @@ impl MemoryJudge {
         MemoryJudge {
             invariants,
             acknowledged: Vec::new(),
+            read_at: Lsn(0),
             last: None,
             same_again: false,
             encore: false,
@@ -66,6 +69,8 @@ impl MemoryJudge {
         let kept = recovery::keeps_the_acknowledged(&facts, &self.acknowledged);
         findings.check(&D1, "an acknowledged commit is lost", kept);
         findings.check(&D5, "what was recovered is no prefix", recovery::is_a_prefix(&facts, &known));
+        let read = recovery::keeps_what_was_read(&facts, self.read_at);
+        findings.check(&D5, "an answer showed what was lost", read);
         if UNDECIDED.contains(&self.died_after) {
             findings.reach("died before the decision");
             let nothing_new = recovery::adds_nothing(&facts, &known, self.died_after);
@@ -118,6 +123,11 @@ impl Judge<Engine> for MemoryJudge {
             Seen::Died { after, death, .. } => self.died(after, death),
             Seen::Replied { op, history } => {
                 let operation = &history.operations()[op.0 as usize];
+                if let Answer::Ok { reply, .. } = &operation.outcome
+                    && let Some(at) = reads::read_at(reply)
+                {
+                    self.read_at = self.read_at.max(at);
+                }
                 if let (Op::Commit(transaction), Answer::Ok { reply: Reply::Committed { lsn, versions }, .. }) =
                     (&operation.op, &operation.outcome)
                 {

@@ -46,7 +46,8 @@ pub fn check(history: &History<Op, Reply>, facts: &Facts, asked: &Asked<'_>) -> 
     (answers, Ok(()))
 }
 
-fn read_at(reply: &Reply) -> Option<Lsn> {
+/// The LSN that a query was answered at.
+pub fn read_at(reply: &Reply) -> Option<Lsn> {
     match reply {
         Reply::Records { at, .. } | Reply::Count { at, .. } | Reply::Hits { at, .. } => Some(*at),
         Reply::Committed { .. } | Reply::Conflict(_) | Reply::Refused(_) | Reply::Unavailable(_) => None,

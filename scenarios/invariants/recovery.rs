@@ -65,6 +65,14 @@ pub fn is_a_prefix(facts: &Facts, before: &Known) -> Result<(), String> {
     Err(format!("decision {parted} up to {common:?} is {:?}, it was {:?}", kept.get(parted), had.get(parted)))
 }
 
+/// D5: what a query has shown to anybody cannot be taken back by a crash.
+pub fn keeps_what_was_read(facts: &Facts, read_at: Lsn) -> Result<(), String> {
+    if read_at <= facts.lsn {
+        return Ok(());
+    }
+    Err(format!("a query was answered at {read_at:?}, and the log ends at {:?}", facts.lsn))
+}
+
 /// CE-01: the node died while it voted, so nothing of that batch is there.
 pub fn adds_nothing(facts: &Facts, before: &Known, died_after: &str) -> Result<(), String> {
     let new = facts.decisions.iter().find(|(_, decision)| decision.lsn > before.lsn);

@@ -8,7 +8,7 @@ use stormproof_sim::{
     world::{
         dice::Dice,
         draw::Ppm,
-        fault::FaultKind,
+        fault::{Fault, FaultKind, Trigger},
         span::{Span, Time},
     },
 };
@@ -32,9 +32,9 @@ const CASES: [Case; 3] = [
     Case {
         name: "queries",
         hypothesis: "a query sees one state, and never one that could still be lost",
-        injection: "queries start and run between the disk calls of the writer",
-        criterion: "every answer is the state at its LSN, which is not before any commit acknowledged earlier",
-        faults: &[],
+        injection: "queries start and run between the disk calls of the writer, which then dies before its decision is durable",
+        criterion: "every answer is the state at its LSN, which is not before any commit acknowledged earlier, and is not lost",
+        faults: &[FaultKind::Kill, FaultKind::PowerLoss],
         sometimes: &["transactions shared a batch"],
     },
     Case {
@@ -87,7 +87,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "queries" => {
             habits.mix = Mix { get: 40, search: 40, ..habits.mix };
             tuning.interleave = Ppm(900_000);
-            Vec::new()
+            (1..=dice.between(1, 4) as u32).map(|id| death_in_decision(id, dice)).collect()
         }
         "crashes" => Atlas::new(1, &[])
             .allow(&[FaultKind::Kill, FaultKind::PowerLoss, FaultKind::LostReply])
@@ -96,4 +96,11 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         _ => Vec::new(),
     };
     Drawn { params, tuning, faults }
+}
+
+/// A death between the first byte of a frame and the end of its sync.
+fn death_in_decision(id: u32, dice: &mut Dice) -> Fault {
+    let (hit, nth) = (dice.between(1, 25) as u32, dice.between(1, 4) as u32);
+    let at = Trigger::Beyond { name: "commit.decide.reserved".into(), hit, nth, after: false };
+    Fault::new(id, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), at)
 }

@@ -171,21 +171,28 @@ impl<Op, Reply> Sides<Op, Reply> {
         match task {
             Task::Parked { request, op } => {
                 let reader = self.lock()[node as usize].reader.clone()?;
-                let query = reader.start(&op)?;
-                Some(Task::Query { request, query, io: Reads::default() })
+                self.step_query(node, request, reader.start(&op)?, Reads::default())
             }
-            Task::Query { request, mut query, mut io } => {
-                let got = io.wanted().iter().map(stormproof_contract::Want::read).collect();
-                io.give(got);
-                match query.step(&mut io) {
-                    Some(reply) => {
-                        self.say(node, Said::Answer { to: request, reply });
-                        None
-                    }
-                    None => Some(Task::Query { request, query, io }),
-                }
-            }
+            Task::Query { request, query, io } => self.step_query(node, request, query, io),
             Task::Job(job) => self.step_job(node, job).map(Task::Job),
+        }
+    }
+
+    fn step_query(
+        &self,
+        node: u32,
+        request: RequestId,
+        mut query: Box<dyn Query<Reply>>,
+        mut io: Reads,
+    ) -> Option<Task<Op, Reply>> {
+        let got = io.wanted().iter().map(stormproof_contract::Want::read).collect();
+        io.give(got);
+        match query.step(&mut io) {
+            Some(reply) => {
+                self.say(node, Said::Answer { to: request, reply });
+                None
+            }
+            None => Some(Task::Query { request, query, io }),
         }
     }
 
