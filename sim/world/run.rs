@@ -326,6 +326,14 @@ where
     /// The end, or one more start of every node before it.
     fn end(&mut self, now: u64) {
         let mut core = self.shared.lock();
+        let deadline = self.healed_at.unwrap_or(now).saturating_add(core.tuning.converge_within.0);
+        let at_work = core.nodes.iter().any(|node| !node.jobs_alive.is_empty());
+        if at_work && now < deadline {
+            // A job has as long to end as a request has to be answered.
+            drop(core);
+            self.queue.push(now.saturating_add(AFTERMATH), 0, Event::End);
+            return;
+        }
         if !std::mem::take(&mut core.tuning.encore) {
             self.ending = true;
             return;
