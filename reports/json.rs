@@ -63,6 +63,7 @@ struct SuiteDocument<'a> {
     probes: BTreeMap<String, u64>,
     points: Vec<PointDocument>,
     steps: Vec<StepDocument<'a>>,
+    strikes: Vec<StrikeDocument>,
     operations: Operations,
     events: u64,
     simulated_ns: u64,
@@ -116,6 +117,14 @@ struct StepDocument<'a> {
     path: &'a str,
     passed: u64,
     deaths: u64,
+}
+
+/// How often a kind of fault was delivered to a node that had passed a point last.
+#[derive(Serialize)]
+struct StrikeDocument {
+    fault: FaultKind,
+    after: &'static str,
+    times: u64,
 }
 
 /// What became of what clients asked.
@@ -211,6 +220,7 @@ fn suite<'a>(run: &'a RunReport<'_>, trial: &'a Trial<'_>) -> SuiteDocument<'a> 
         probes: report.probes().iter().map(|(name, times)| (name.to_owned(), times)).collect(),
         points: trial.suite.points().iter().map(|name| point(trial, name)).collect(),
         steps: report.steps.iter().map(|(step, passed)| step_document(step, *passed)).collect(),
+        strikes: report.strikes.iter().map(strike_document).collect(),
         operations: operations(trial),
         events: report.events,
         simulated_ns: report.simulated_ns,
@@ -274,6 +284,10 @@ pub(crate) fn is_point(step: &Step, name: &str) -> bool {
 
 fn step_document(step: &Step, passed: Passed) -> StepDocument<'_> {
     StepDocument { after: step.after, call: step.call, path: &step.path, passed: passed.times, deaths: passed.deaths }
+}
+
+fn strike_document(((fault, after), times): (&(FaultKind, &'static str), &u64)) -> StrikeDocument {
+    StrikeDocument { fault: *fault, after, times: *times }
 }
 
 fn operations(trial: &Trial<'_>) -> Operations {

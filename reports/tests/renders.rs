@@ -225,6 +225,8 @@ fn played(violation: Option<Violation>) -> Run {
         overlap: Overlap::default(),
         answered: [12, 0, 1],
         steps: Vec::new(),
+        struck: Vec::new(),
+        strikes: BTreeMap::new(),
         lines: Vec::new(),
         unused: vec!["net op4 0>1 = 12ms".into()],
     };

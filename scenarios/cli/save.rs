@@ -3,10 +3,14 @@
 //! A hunt keeps neither while it runs. A failing seed is therefore run once more with both switched on; if it does not
 //! fail in the same way, the system on trial is not deterministic, and that is what is reported.
 
-use std::{fs, io, path::Path};
+use std::{fmt::Write as _, fs, io, path::Path};
 
 use stormproof_reports::Trial;
-use stormproof_sim::{check::invariant::Violation, hunt::Run, world::Settings};
+use stormproof_sim::{
+    check::invariant::Violation,
+    hunt::Run,
+    world::{Settings, trace::Line},
+};
 
 /// Saves the first failure of each kind. Where that is impossible the failure is still a failure: it says so, and the
 /// seed remains.
@@ -34,8 +38,12 @@ fn write(suite: &str, run: &Run, dir: &Path) -> io::Result<String> {
     Ok(plan.display().to_string())
 }
 
-fn lines(lines: &[String]) -> String {
-    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+/// A trace as a file: one event a line.
+pub(super) fn lines(lines: &[Line]) -> String {
+    lines.iter().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{line}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -48,7 +56,10 @@ mod tests {
             invariant::{Claim, Invariant, Probes},
         },
         hunt::{Case, Suite, SuiteReport, scenario::PlanError},
-        world::RunResult,
+        world::{
+            RunResult,
+            trace::{Happened, Lane},
+        },
     };
 
     use super::*;
@@ -56,6 +67,11 @@ mod tests {
     const CLAIM: Claim = Claim { id: "X1", sentence: "it never fails" };
     const CASES: [Case; 1] =
         [Case { name: "one", hypothesis: "", injection: "", criterion: "", faults: &[], sometimes: &[] }];
+
+    fn line(words: &str) -> Line {
+        let (what, lane) = (Happened::Effect, Lane::Node(0));
+        Line { at: 1, hash: 2, what, lane, detail: [0, 0], words: words.into() }
+    }
 
     /// Fails when it is hunted, and when it is recorded if this is true.
     struct Fails(bool);
@@ -98,7 +114,9 @@ mod tests {
                 overlap: Overlap::default(),
                 answered: [0; 3],
                 steps: Vec::new(),
-                lines: vec!["first".into(), "second".into()],
+                struck: Vec::new(),
+                strikes: BTreeMap::new(),
+                lines: ["first", "second"].map(line).into(),
                 unused: Vec::new(),
             };
             Run { case: 0, seed, result, plan: settings.record.then(|| "the plan".into()) }
@@ -124,7 +142,8 @@ mod tests {
         let plan = Path::new(failure.plan.as_ref().unwrap());
         assert!(plan.ends_with("new/fails-5.toml"), "{}", plan.display());
         assert_eq!(fs::read_to_string(plan).unwrap(), "the plan");
-        assert_eq!(fs::read_to_string(plan.with_extension("trace")).unwrap(), "first\nsecond\n");
+        let trace = fs::read_to_string(plan.with_extension("trace")).unwrap();
+        assert_eq!(trace, format!("{}\n{}\n", line("first"), line("second")));
         assert!(report.differing.is_empty());
     }
 

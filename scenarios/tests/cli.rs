@@ -154,8 +154,9 @@ fn saved(dir: &Path) -> (String, Vec<String>) {
     let run = suites[0].run_seed(3, &Settings { words: true, record: true });
     let plan = run.plan.expect("it was recorded");
     std::fs::write(dir.join("saved.toml"), &plan).unwrap();
-    std::fs::write(dir.join("saved.trace"), run.result.lines.join("\n")).unwrap();
-    (plan, run.result.lines)
+    let lines: Vec<String> = run.result.lines.iter().map(ToString::to_string).collect();
+    std::fs::write(dir.join("saved.trace"), lines.join("\n")).unwrap();
+    (plan, lines)
 }
 
 #[test]

@@ -17,8 +17,8 @@ fn a_seed_gives_the_same_run_twice_and_its_plan_gives_it_once_more() {
 
             let plan = first.plan.expect("a recorded run has a plan");
             let played = suite.run_plan(&plan, &all).unwrap_or_else(|error| panic!("{name}: {error}\n{plan}"));
-            let recorded = first.result.lines.iter().map(String::as_str);
-            let parted = compare_exactly(recorded, &played.result.lines);
+            let recorded: Vec<String> = first.result.lines.iter().map(ToString::to_string).collect();
+            let parted = compare_exactly(recorded.iter().map(String::as_str), &played.result.lines);
             assert_eq!(parted, None, "{name}: the plan gives another run than the seed");
             assert_eq!(played.result.trace_hash, first.result.trace_hash, "{name}");
             assert_eq!(played.result.unused, Vec::<String>::new(), "{name}: overrides that nothing asked for");

@@ -11,7 +11,7 @@ use crate::{
         invariant::{Probes, Violation},
     },
     world::{
-        coverage::{Passed, Step},
+        coverage::{Passed, Step, Strikes},
         fault::FaultKind,
     },
 };
@@ -40,6 +40,9 @@ pub struct SuiteReport {
     /// Steps passed, and deaths at them.
     #[serde(serialize_with = "steps")]
     pub steps: BTreeMap<Step, Passed>,
+    /// How often each kind of fault was delivered to a node behind each point, by point and kind.
+    #[serde(serialize_with = "strikes")]
+    pub strikes: Strikes,
     /// The first failure of each fingerprint, by the lowest seed.
     pub failures: BTreeMap<String, Failure>,
     /// How many runs failed.
@@ -112,6 +115,7 @@ impl SuiteReport {
             simulated_ns: 0,
             busy_ns: 0,
             steps: BTreeMap::new(),
+            strikes: Strikes::new(),
             failures: BTreeMap::new(),
             failed: 0,
             gave_up: Vec::new(),
@@ -143,6 +147,7 @@ impl SuiteReport {
         for (step, passed) in result.steps {
             merge_step(&mut self.steps, step, passed);
         }
+        merge_strikes(&mut self.strikes, result.strikes);
         self.gave_up.extend(result.gave_up.into_iter().map(|words| (seed, words)));
         if let Some(violation) = result.violation {
             self.failed += 1;
@@ -188,6 +193,7 @@ impl SuiteReport {
         for (step, passed) in other.steps {
             merge_step(&mut self.steps, step, passed);
         }
+        merge_strikes(&mut self.strikes, other.strikes);
         self.failed += other.failed;
         for failure in other.failures.into_values() {
             self.add_failure(failure);
@@ -281,6 +287,16 @@ fn merge_step(steps: &mut BTreeMap<Step, Passed>, step: Step, passed: Passed) {
     let sum = steps.entry(step).or_default();
     sum.times += passed.times;
     sum.deaths += passed.deaths;
+}
+
+fn merge_strikes(strikes: &mut Strikes, more: Strikes) {
+    for (place, times) in more {
+        *strikes.entry(place).or_default() += times;
+    }
+}
+
+fn strikes<S: serde::Serializer>(strikes: &Strikes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(strikes.iter())
 }
 
 fn steps<S: serde::Serializer>(steps: &BTreeMap<Step, Passed>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -179,11 +179,11 @@ impl Armory {
         }
     }
 
-    /// A deed was done.
-    pub(crate) fn done(&mut self, id: u32) {
-        if let Some(armed) = self.faults.iter_mut().find(|armed| armed.fault.id == id) {
-            armed.delivered += 1;
-        }
+    /// A deed was done. Returns what it was.
+    pub(crate) fn done(&mut self, id: u32) -> Option<FaultKind> {
+        let armed = self.faults.iter_mut().find(|armed| armed.fault.id == id)?;
+        armed.delivered += 1;
+        Some(armed.fault.kind)
     }
 
     /// A half-open connection ends when the silent side speaks.

@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    armory::{Armory, Deed, Met},
-    coverage::Coverage,
+    armory::{Armory, Deed, Hit, Met},
+    coverage::{Coverage, Place, Strikes, Struck},
     dials::Dials,
     draw::{Draws, Entity, PathClass, Scope, Stream, path_class},
     fault::{Fault, FaultKind, Target},
@@ -44,6 +44,9 @@ pub(crate) struct Core {
     pub(crate) machines: Vec<Machine>,
     pub(crate) nodes: Vec<NodeState>,
     pub(crate) coverage: Coverage,
+    /// The first delivery of each fault.
+    pub(crate) struck: Vec<Struck>,
+    pub(crate) strikes: Strikes,
     /// A query or job has a turn inside a disk call: its own calls are not interleaved again.
     pub(crate) interleaving: bool,
     /// Who died and has not been buried yet.
@@ -81,6 +84,10 @@ pub(crate) struct NodeState {
     pub(crate) calls: u64,
     /// The point passed last.
     pub(crate) point: &'static str,
+    /// Its `calls` then.
+    pub(crate) point_calls: u64,
+    /// How often each point was come to, by the hash of its name as a path class.
+    pub(crate) point_hits: super::mix::MixedMap<u32>,
     /// Disk calls that the dead have made.
     pub(crate) calls_after_death: u32,
     /// Boots that are still to be killed, and at which disk call of this boot.
@@ -89,6 +96,48 @@ pub(crate) struct NodeState {
     /// Which of this node's jobs still run, by their number.
     pub(crate) jobs_alive: Vec<u32>,
 }
+
+impl NodeState {
+    pub(crate) fn new(machine: u32) -> Self {
+        NodeState {
+            machine,
+            calls: 0,
+            point: BOOT,
+            point_calls: 0,
+            point_hits: super::mix::MixedMap::default(),
+            calls_after_death: 0,
+            boots_to_kill: 0,
+            boot_kill: None,
+            jobs_alive: Vec::new(),
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> Place {
+        let hit = self.point_hits.get(&PathClass::new(self.point).hash).copied().unwrap_or(0);
+        Place { point: self.point, hit, steps: (self.calls - self.point_calls) as u32 }
+    }
+
+    /// A life begins: that is a point, too.
+    pub(crate) fn boots(&mut self) {
+        self.come_to(PathClass::new(BOOT).hash);
+        self.pass(BOOT);
+        self.calls_after_death = 0;
+    }
+
+    /// It is about to pass a point, which it may not survive.
+    pub(crate) fn come_to(&mut self, point_hash: u64) {
+        *self.point_hits.entry(point_hash).or_default() += 1;
+    }
+
+    /// It has passed a point.
+    pub(crate) fn pass(&mut self, point: &'static str) {
+        (self.point, self.point_calls) = (point, self.calls);
+    }
+}
+
+/// The point that every life begins with.
+pub(crate) const BOOT: &str = "boot";
 
 /// How somebody died.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,6 +190,27 @@ impl Core {
         let deeds = self.armory.meet(self.dials.now(), met);
         self.dials.set_quiet(self.armory.is_quiet());
         deeds
+    }
+
+    /// A deed was done to a node.
+    pub(crate) fn deed_done(&mut self, fault: u32, node: u32) {
+        if let Some(kind) = self.armory.done(fault) {
+            self.book(fault, kind, node);
+        }
+    }
+
+    /// An armed fault has changed what a node, or the other end of its link, saw.
+    pub(crate) fn delivered(&mut self, hit: &Hit, node: u32) {
+        self.armory.delivered(hit.index);
+        self.book(hit.id, hit.kind, node);
+    }
+
+    fn book(&mut self, fault: u32, kind: FaultKind, node: u32) {
+        let place = self.nodes[node as usize].place();
+        *self.strikes.entry((kind, place.point)).or_default() += 1;
+        if self.struck.iter().all(|struck| struck.fault != fault) {
+            self.struck.push(Struck { fault, kind, at: self.dials.now(), node, place });
+        }
     }
 
     /// Begins a fault whose time has come; see [`Armory::begin`].
@@ -257,12 +327,12 @@ impl Core {
                 (None, FaultKind::BitRot) => self.rot(&fault, node),
                 (None, FaultKind::ClockSkew | FaultKind::ClockJump) => {
                     self.clock_of(node).wall_ahead += fault.amount;
-                    self.armory.done(fault.id);
+                    self.deed_done(fault.id, node);
                 }
                 (None, FaultKind::ClockDrift) => {
                     let now = self.dials.now();
                     self.clock_of(node).set_rate(now, fault.amount);
-                    self.armory.done(fault.id);
+                    self.deed_done(fault.id, node);
                 }
                 (None, _) => {
                     self.deeds.push(Deed { fault, after });
@@ -288,7 +358,7 @@ impl Core {
         if current == Some(node) || shares_fate {
             *own_death = Some((death, after, fault.id));
         } else if self.dials.is_alive(node) || matches!(death, Death::Power | Death::Host) {
-            self.armory.done(fault.id);
+            self.deed_done(fault.id, node);
             self.kill(node, death);
         }
     }
@@ -312,7 +382,7 @@ impl Core {
         } else {
             self.dials.pause(node, self.dials.now() + time);
         }
-        self.armory.done(fault.id);
+        self.deed_done(fault.id, node);
     }
 
     fn rot(&mut self, fault: &Fault, node: u32) {
@@ -337,7 +407,7 @@ impl Core {
         state.fs.rot(*ino, u64::from(offset), bit);
         let words = || format!("bit {bit} of byte {offset} of {path} rots");
         self.record(Happened::Fault, u64::from(node), [u64::from(offset), u64::from(bit)], words);
-        self.armory.done(fault.id);
+        self.deed_done(fault.id, node);
     }
 
     pub(crate) fn clock_of(&mut self, node: u32) -> &mut MachineClock {

@@ -3,13 +3,14 @@
 //! A step is a disk call seen from the protocol: the point passed last, the call, the class of its path. A point is a
 //! step as well. Counting both sides shows which crashes were never tried.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 use stormproof_contract::DiskOp;
 
 use super::{
     draw::PathClass,
+    fault::FaultKind,
     mix::{MixedMap, mix, mix_bytes},
 };
 
@@ -32,6 +33,35 @@ pub struct Passed {
     /// Deaths at it, before or after it took effect.
     pub deaths: u64,
 }
+
+/// Where a node is in its protocol: so many steps behind the point that it passed last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+pub struct Place {
+    /// The point; `boot` before the first of a life.
+    pub point: &'static str,
+    /// The how-manieth passing of it in the run, counted from 1.
+    pub hit: u32,
+    /// Disk calls and points since.
+    pub steps: u32,
+}
+
+/// A fault that was delivered, and where: at its first delivery, if it strikes more than once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Struck {
+    /// The fault, by its number.
+    pub fault: u32,
+    /// What it does.
+    pub kind: FaultKind,
+    /// When, in simulated nanoseconds.
+    pub at: u64,
+    /// Whom; for messages, a node at one of the ends.
+    pub node: u32,
+    /// Where that node was.
+    pub place: Place,
+}
+
+/// How often a kind of fault was delivered to a node that had passed a point last.
+pub type Strikes = BTreeMap<(FaultKind, &'static str), u64>;
 
 /// The steps of a run.
 #[derive(Default)]

@@ -163,6 +163,9 @@ impl SimDisk {
         let node = self.holder.node;
         let state = &mut core.nodes[node as usize];
         state.calls += 1;
+        if op == DiskOp::Point {
+            state.come_to(class.hash);
+        }
         let after = state.point;
         let step = core.coverage.pass(after, op, class);
         let detail = [op as u64, mix_bytes(0, path.as_bytes())];
@@ -231,7 +234,7 @@ impl SimDisk {
                 }
             }
             verdict.raw = core.draws.pick(Stream::Detail, scope, Entity::Path(class, op as u32), 1 << 20);
-            core.armory.delivered(hit.index);
+            core.delivered(&hit, node);
             let words = || format!("n{node}   fault {}: {}", hit.id, hit.kind.name());
             let detail = [u64::from(hit.id), hit.kind as u64];
             core.record(Happened::Fault, u64::from(node), detail, words);
@@ -241,7 +244,7 @@ impl SimDisk {
 
     fn die(&self, core: &mut Core, step: u32, death: Death, fault: u32) {
         core.coverage.died_at(step);
-        core.armory.done(fault);
+        core.deed_done(fault, self.holder.node);
         core.kill(self.holder.node, death);
     }
 
@@ -363,7 +366,7 @@ impl Disk for SimDisk {
     fn point(&self, name: &'static str) -> DiskResult<()> {
         let class = PathClass::new(name);
         self.call(DiskOp::Point, name, class, |core, _| {
-            core.nodes[self.holder.node as usize].point = name;
+            core.nodes[self.holder.node as usize].pass(name);
             Ok(())
         })
     }

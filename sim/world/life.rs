@@ -13,7 +13,7 @@ use stormproof_contract::{
 
 use super::{
     armory::Met,
-    core::{Death, Shared},
+    core::{BOOT, Death, Shared},
     disk::{Holder, SimDisk, Task},
     draw::{End, Entity, Scope, Stream},
     fault::{Fault, FaultKind},
@@ -98,10 +98,15 @@ where
         let mut core = self.shared.lock();
         let state = &mut core.nodes[node as usize];
         let machine = state.machine;
-        state.point = "boot";
-        state.calls_after_death = 0;
+        state.boots();
         let (calls, to_kill) = (state.calls, state.boots_to_kill);
         dials.set_scope(Scope::Node(node, life));
+        let deeds = core.meet(Met::Point { node, name: BOOT, calls });
+        if let Some((death, _, fault)) = core.carry_out(deeds, Some(node)) {
+            core.deed_done(fault, node);
+            core.kill(node, death);
+            return;
+        }
         if to_kill > 0 {
             let nth = core.draws.pick(Stream::DiskFault, Scope::Node(node, life), Entity::Node(node), 12);
             let state = &mut core.nodes[node as usize];
@@ -359,7 +364,7 @@ where
             let mut core = self.shared.lock();
             let deeds = core.meet(Met::Effect { node });
             if let Some((death, _, fault)) = core.carry_out(deeds, Some(node)) {
-                core.armory.done(fault);
+                core.deed_done(fault, node);
                 core.kill(node, death);
             }
         }
@@ -505,7 +510,7 @@ where
         drop(core);
         let running = self.sides.jobs(node, life);
         if let Some((number, id)) = running.first().copied() {
-            self.shared.lock().armory.done(fault.id);
+            self.shared.lock().deed_done(fault.id, node);
             self.sides.stop(node, number);
             self.job_ended(now, node, life, id, number, JobEnd::Killed);
         }

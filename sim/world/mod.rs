@@ -36,7 +36,7 @@ mod run;
 mod side;
 pub mod span;
 pub mod stage;
-mod trace;
+pub mod trace;
 pub mod tuning;
 
 pub use self::core::Death;

@@ -24,6 +24,14 @@ pub(crate) struct Passage {
     pub(crate) corrupt: Option<u32>,
 }
 
+/// A node at one end of a link: the receiver, if it is one.
+fn near(from: End, to: End) -> u32 {
+    match (from, to) {
+        (_, End::Node(node)) | (End::Node(node), End::Client(_)) => node,
+        (End::Client(_), End::Client(_)) => 0,
+    }
+}
+
 impl Core {
     /// Decides the passage of a message of `len` bytes. `n` is its number on this link and for this scope.
     #[inline]
@@ -62,10 +70,10 @@ impl Core {
                 FaultKind::Flapping if (now - hit.since) / hit.amount.max(1) % 2 == 1 => continue,
                 _ => passage.arrives = None,
             }
-            self.armory.delivered(hit.index);
+            self.delivered(&hit, near(from, to));
             let words = || format!("fault {}: {} on {from}>{to}", hit.id, hit.kind.name());
             let detail = [u64::from(hit.id), hit.kind as u64];
-            self.record(Happened::Lost, u64::from(hit.id), detail, words);
+            self.record(Happened::Disturbed, u64::from(hit.id), detail, words);
         }
         passage
     }

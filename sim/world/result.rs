@@ -3,13 +3,13 @@
 use stormproof_contract::System;
 
 use super::{
-    coverage::{Passed, Step},
+    coverage::{Passed, Step, Strikes, Struck},
     draw::Overrides,
     mix::mix,
     plan::{PlannedOp, Script},
     run::World,
     stage::{Delivered, Judge, OpOf, ReplyOf, Workload},
-    trace::{Happened, debug_hash},
+    trace::{Happened, Line, debug_hash},
 };
 use crate::check::{
     history::{Outcome, Overlap},
@@ -54,8 +54,12 @@ pub struct RunResult {
     pub answered: [u64; 3],
     /// Steps passed, and deaths at them.
     pub steps: Vec<(Step, Passed)>,
+    /// The faults that were delivered, in the order of their first delivery.
+    pub struck: Vec<Struck>,
+    /// How often each kind of fault was delivered behind each point.
+    pub strikes: Strikes,
     /// The trace in words, if asked for.
-    pub lines: Vec<String>,
+    pub lines: Vec<Line>,
     /// Overrides of the plan that no draw asked for.
     pub unused: Vec<String>,
 }
@@ -114,6 +118,8 @@ impl RunResult {
             overlap,
             answered,
             steps: coverage.into_steps(),
+            struck: std::mem::take(&mut core.struck),
+            strikes: std::mem::take(&mut core.strikes),
             lines: trace.into_lines(),
             unused: core.draws.unused(),
         };

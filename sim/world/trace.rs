@@ -3,7 +3,7 @@
 //! Two runs are the same run if their hashes agree. The hash covers numbers only, never pointers, never addresses of
 //! tables; the words are built only when somebody asked for them, and cannot change the hash.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use super::{
     mix::{Formatted, mix},
@@ -12,30 +12,110 @@ use super::{
 
 /// What kind of thing happened. The number is part of the hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Happened {
+pub enum Happened {
+    /// A client asked something.
     Invoked,
+    /// A client took a reply for the answer, or as a reason to try again.
     Replied,
+    /// A client gave up.
     GaveUp,
+    /// A request or a message arrived at a node.
     Delivered,
+    /// It found nobody there.
     Lost,
+    /// A disk call, or a point.
     DiskCall,
+    /// A disk call failed.
     DiskError,
+    /// A node is up.
     Booted,
+    /// A node did not start.
     BootFailed,
+    /// A node died.
     Died,
+    /// A node had an effect: a reply, a message, a job, its end.
     Effect,
+    /// A node noted something.
     Note,
+    /// A query had a turn.
     Query,
+    /// A job had a turn.
     Job,
+    /// A fault struck a node, its machine or its disk.
     Fault,
+    /// All was healed.
     Healed,
+    /// The run was over.
     Ended,
+    /// A fault struck a message.
+    Disturbed,
+}
+
+/// Where something happened.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Lane {
+    /// Everywhere.
+    World,
+    /// At a client.
+    Client(u32),
+    /// Between two ends.
+    Network,
+    /// At a node.
+    Node(u32),
+    /// Beside a node: its queries and jobs.
+    Beside(u32),
+}
+
+/// One event of a trace, in words and in numbers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// When, in simulated nanoseconds.
+    pub at: u64,
+    /// The hash of the trace up to and with it.
+    pub hash: u64,
+    /// What kind of thing it was.
+    pub what: Happened,
+    /// Where.
+    pub lane: Lane,
+    /// What else tells it from others: the operation of an invocation, an arrival or a reply; the content's hash of a
+    /// message.
+    pub detail: [u64; 2],
+    /// In words.
+    pub words: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>12} {:016x} {}", Time(self.at).to_string(), self.hash, self.words)
+    }
+}
+
+impl Happened {
+    fn lane(self, who: u64) -> Lane {
+        let who = who as u32;
+        match self {
+            Happened::Invoked | Happened::Replied | Happened::GaveUp => Lane::Client(who),
+            Happened::Disturbed => Lane::Network,
+            Happened::Query | Happened::Job => Lane::Beside(who),
+            Happened::Healed | Happened::Ended => Lane::World,
+            Happened::Delivered
+            | Happened::Lost
+            | Happened::DiskCall
+            | Happened::DiskError
+            | Happened::Booted
+            | Happened::BootFailed
+            | Happened::Died
+            | Happened::Effect
+            | Happened::Note
+            | Happened::Fault => Lane::Node(who),
+        }
+    }
 }
 
 /// The trace of one run.
 pub(crate) struct Trace {
     hash: u64,
-    lines: Option<Vec<String>>,
+    lines: Option<Vec<Line>>,
 }
 
 impl Trace {
@@ -50,7 +130,8 @@ impl Trace {
         let hash = mix(self.hash ^ now, what as u64 ^ who << 8);
         self.hash = mix(mix(hash, detail[0]), detail[1]);
         if let Some(lines) = &mut self.lines {
-            lines.push(format!("{:>12} {:016x} {}", Time(now).to_string(), self.hash, words()));
+            let (hash, lane) = (self.hash, what.lane(who));
+            lines.push(Line { at: now, hash, what, lane, detail, words: words() });
         }
     }
 
@@ -59,8 +140,8 @@ impl Trace {
         self.hash
     }
 
-    /// The events in words, one a line, each with the hash up to and with it; empty unless they were asked for.
-    pub(crate) fn into_lines(self) -> Vec<String> {
+    /// The events, empty unless they were asked for.
+    pub(crate) fn into_lines(self) -> Vec<Line> {
         self.lines.unwrap_or_default()
     }
 }

@@ -139,6 +139,7 @@ fn holds(suite: &dyn Suite, seeds: u64) {
     let report = hunt(suite, 0, seeds, None, 1);
     if let Some(failure) = report.failures.values().next() {
         let story = suite.run_seed(failure.seed, &Settings { words: true, record: false }).result.lines;
+        let story: Vec<String> = story.iter().map(ToString::to_string).collect();
         panic!("{}\nseed {}: {}", story.join("\n"), failure.seed, failure.violation);
     }
     assert_eq!(report.verdict(suite, true), Verdict::Holds);
