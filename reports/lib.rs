@@ -8,8 +8,10 @@
 //! | [`run`] | what is reported of a hunt: [`RunReport`], [`Trial`] |
 //! | [`replay`] | what is reported of one run played again |
 //! | [`list`] | what a suite says of itself before it runs |
+//! | [`explore`] | what is reported of an exploration |
 //! | [`text`], [`json`], [`junit`] | a hunt in each of the three forms |
 
+pub mod explore;
 pub mod json;
 pub mod junit;
 mod layout;

@@ -55,8 +55,7 @@ impl Trial<'_> {
 
     /// The promise behind the id of a claim.
     pub fn sentence(&self, id: &str) -> &'static str {
-        let claims = self.suite.invariants().into_iter().map(|invariant| invariant.claim);
-        claims.chain([LIVENESS, NO_PANIC]).find(|claim: &Claim| claim.id == id).map_or("", |claim| claim.sentence)
+        sentence(self.suite, id)
     }
 
     /// How often each *sometimes* of the suite was reached: those of its claims, then those of its cases.
@@ -91,6 +90,12 @@ impl ReplayCommand {
     pub fn of_plan(&self, plan: &str) -> String {
         format!("{} replay {plan}{}", self.program, self.options)
     }
+}
+
+/// The promise behind the id of a claim.
+pub fn sentence(suite: &dyn Suite, id: &str) -> &'static str {
+    let claims = suite.invariants().into_iter().map(|invariant| invariant.claim);
+    claims.chain([LIVENESS, NO_PANIC]).find(|claim: &Claim| claim.id == id).map_or("", |claim| claim.sentence)
 }
 
 /// The exit code of a verdict.

@@ -11,7 +11,7 @@ use stormproof_sim::{
         history::Overlap,
         invariant::{Claim, Invariant, Probes, Violation},
     },
-    hunt::{Case, CaseReport, Divergence, Failure, Run, Suite, SuiteReport, scenario::PlanError},
+    hunt::{AnyPlan, Case, CaseReport, Divergence, Failure, Loaded, Run, Suite, SuiteReport, scenario::PlanError},
     world::{
         RunResult, Settings,
         coverage::{Passed, Step},
@@ -74,6 +74,15 @@ impl Suite for Commit {
     }
     fn run_plan(&self, _: &str, _: &Settings) -> Result<Run, PlanError> {
         unreachable!("reports run nothing")
+    }
+    fn sketch(&self, _: u64) -> AnyPlan {
+        unreachable!("reports run nothing")
+    }
+    fn load(&self, _: &AnyPlan) -> Result<Box<dyn Loaded + '_>, PlanError> {
+        unreachable!("reports run nothing")
+    }
+    fn simpler(&self, _: &toml::Value) -> Vec<toml::Value> {
+        Vec::new()
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser, value_parser};
 use stormproof_reports::list::Topic;
-use stormproof_sim::hunt::Shard;
+use stormproof_sim::{hunt::Shard, world::fs::Profile};
 
 use crate::real::KILLS;
 
@@ -37,6 +37,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Plays one run again, from its seed or from a saved plan
     Replay(ReplayArgs),
+    /// Tries every crash of a bounded workload, with everything that it may leave on the disk
+    Explore(ExploreArgs),
     /// Lists what there is
     List(ListArgs),
     /// Kills the engine for real: as a process of its own, on a real directory
@@ -100,6 +102,60 @@ pub(super) struct ReplayArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "F")]
     pub(super) json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct ExploreArgs {
+    /// The suite, or one case of it
+    #[arg(value_name = "SUITE[/CASE]")]
+    pub(super) suite: String,
+    /// Operations of the workload while crashes strike
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000))]
+    pub(super) ops: usize,
+    /// What power loss may leave of what was not synced
+    #[arg(long, default_value = "weakest")]
+    pub(super) profile: ProfileArg,
+    /// 1: crashes; 2: crashes during the recoveries from them as well
+    #[arg(long, value_name = "1|2", default_value_t = 1, value_parser = value_parser!(u32).range(1..=2))]
+    pub(super) depth: u32,
+    /// At most so many states of one image of the disk
+    #[arg(long, value_name = "B", default_value_t = 4_096, value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000_000))]
+    pub(super) bound: u64,
+    /// Workloads of each case, with parameters of their own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000))]
+    pub(super) workloads: u64,
+    /// The first seed that workloads are drawn from
+    #[arg(long, value_name = "SEED", default_value_t = 0, value_parser = RangedU64ValueParser::<u64>::new().range(..=FROM_MAX))]
+    pub(super) from: u64,
+    /// Threads; as many as there are processors if it is not given
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
+    pub(super) jobs: Option<u16>,
+    /// Let clients store the vectors of this file
+    #[arg(long, value_name = "F.fvecs")]
+    pub(super) vectors: Option<PathBuf>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "F")]
+    pub(super) json: Option<PathBuf>,
+    /// Where plans of failing states are saved
+    #[arg(long, value_name = "DIR", default_value = ".stormproof")]
+    pub(super) save: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum ProfileArg {
+    /// What POSIX promises, and no more
+    Weakest,
+    /// A journalling file system like ext4
+    Ordered,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(profile: ProfileArg) -> Profile {
+        match profile {
+            ProfileArg::Weakest => Profile::Weakest,
+            ProfileArg::Ordered => Profile::Ordered,
+        }
+    }
 }
 
 #[derive(Args)]

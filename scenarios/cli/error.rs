@@ -21,6 +21,8 @@ pub(super) enum CliError {
     NotText { path: PathBuf, offset: usize },
     #[error("{}: expected at most {max} bytes, found {found}", path.display())]
     TooLong { path: PathBuf, max: u64, found: u64 },
+    #[error("the plan of a seed cannot be read back: {words}")]
+    Sketch { words: String },
     #[error("{}: {words}", path.display())]
     Plan { path: PathBuf, words: String },
     #[error("{source}")]
@@ -62,7 +64,11 @@ impl CliError {
             | CliError::Plan { .. }
             | CliError::Vectors { .. } => 2,
             CliError::Real { source } => source.exit_code(),
-            CliError::Output { .. } | CliError::Fresh { .. } | CliError::Json { .. } | CliError::JUnit { .. } => 3,
+            CliError::Output { .. }
+            | CliError::Sketch { .. }
+            | CliError::Fresh { .. }
+            | CliError::Json { .. }
+            | CliError::JUnit { .. } => 3,
         }
     }
 }

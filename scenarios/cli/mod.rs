@@ -5,6 +5,7 @@
 //! | [`args`] | what can be asked |
 //! | [`select`] | which suites and cases are meant |
 //! | [`run`], [`fresh`], [`save`], [`progress`] | hunting: the hunt, its self-check, what is kept of failures, what is shown meanwhile |
+//! | [`explore`] | every crash of a bounded workload |
 //! | [`replay`] | one run again |
 //! | [`real`] | the engine as a process of its own |
 //! | [`files`] | files that are read and written at the user's word |
@@ -15,6 +16,7 @@
 
 mod args;
 mod error;
+mod explore;
 mod files;
 mod fresh;
 mod progress;
@@ -59,6 +61,7 @@ fn dispatch(command: &Command) -> Result<u8, CliError> {
     match command {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::replay(args),
+        Command::Explore(args) => explore::explore(args),
         Command::List(args) => list(args),
         Command::Real(args) => real::real(args),
         Command::Rerun(args) => fresh::child(args),

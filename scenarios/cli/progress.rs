@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, stderr};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use stormproof_sim::hunt::{Progress, SuiteReport};
+use stormproof_sim::hunt::{ExploreProgress, Progress, SuiteReport};
 
 /// The bar's steps for one suite.
 const STEPS: u64 = 1_000;
@@ -39,6 +39,13 @@ impl Board {
             bar.set_position(step);
             bar.set_message(format!("{} seeds, {} failed", progress.runs, progress.failed));
         }
+    }
+
+    /// An exploration has come so far.
+    pub(super) fn explored(&self, progress: ExploreProgress) {
+        let Some(bar) = &self.bar else { return };
+        bar.set_position((progress.spent * STEPS as f64) as u64);
+        bar.set_message(format!("{} recoveries, {} failed", progress.executed, progress.failed));
     }
 
     /// A suite has ended.

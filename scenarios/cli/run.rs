@@ -62,7 +62,7 @@ fn hunt<'a>(args: &RunArgs, chosen: &[Chosen<'a>]) -> Result<RunReport<'a>, CliE
     Ok(RunReport { trials, wall: begun.elapsed(), threads, replay })
 }
 
-fn processors() -> usize {
+pub(super) fn processors() -> usize {
     available_parallelism().map_or(1, NonZero::get)
 }
 
@@ -96,7 +96,7 @@ fn seeds_of(seeds: u64, shard: Shard) -> u64 {
 }
 
 /// The words with which this very program can be called again.
-fn replay_command(vectors: Option<&Path>) -> ReplayCommand {
+pub(super) fn replay_command(vectors: Option<&Path>) -> ReplayCommand {
     let program = std::env::args().next().unwrap_or_else(|| "stormproof".into());
     let options = vectors.map(|path| format!(" --vectors {}", quoted(&path.display().to_string())));
     ReplayCommand { program: quoted(&program), options: options.unwrap_or_default() }

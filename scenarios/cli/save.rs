@@ -55,7 +55,7 @@ mod tests {
             history::Overlap,
             invariant::{Claim, Invariant, Probes},
         },
-        hunt::{Case, Suite, SuiteReport, scenario::PlanError},
+        hunt::{AnyPlan, Case, Loaded, Suite, SuiteReport, scenario::PlanError},
         world::{
             RunResult,
             trace::{Happened, Lane},
@@ -123,6 +123,15 @@ mod tests {
         }
         fn run_plan(&self, _: &str, _: &Settings) -> Result<Run, PlanError> {
             unreachable!("saving plays no plan")
+        }
+        fn sketch(&self, _: u64) -> AnyPlan {
+            unreachable!("saving plays no plan")
+        }
+        fn load(&self, _: &AnyPlan) -> Result<Box<dyn Loaded + '_>, PlanError> {
+            unreachable!("saving plays no plan")
+        }
+        fn simpler(&self, _: &toml::Value) -> Vec<toml::Value> {
+            Vec::new()
         }
     }
 

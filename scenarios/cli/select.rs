@@ -31,7 +31,8 @@ pub(super) fn choose<'a>(suites: &'a [Box<dyn Suite>], words: &[String]) -> Resu
     Ok(chosen)
 }
 
-fn one<'a>(suites: &'a [Box<dyn Suite>], word: &str) -> Result<(&'a dyn Suite, Option<usize>), CliError> {
+/// What one word means.
+pub(super) fn one<'a>(suites: &'a [Box<dyn Suite>], word: &str) -> Result<(&'a dyn Suite, Option<usize>), CliError> {
     let (suite, case) = word.split_once('/').map_or((word, None), |(suite, case)| (suite, Some(case)));
     let suite = find(suites, suite)?;
     let Some(case) = case else { return Ok((suite, None)) };

@@ -8,10 +8,13 @@ use crate::{
     world::{
         Recorded, RunResult, Settings,
         dice::Dice,
+        draw::Draws,
         fault::{Fault, FaultKind},
         plan::{FORMAT, Heading, Plan},
-        run_plan, run_seed,
+        run_mildly, run_plan, run_seed,
         stage::{Judge, OpOf, ReplyOf, Stage, Workload},
+        study::{Studied, Study},
+        study_plan,
         tuning::Tuning,
     },
 };
@@ -21,7 +24,7 @@ pub trait Scenario: Send + Sync {
     /// The system on trial.
     type System: System;
     /// What differs from run to run in the suite's own terms. Saved in plans.
-    type Params: Serialize + DeserializeOwned;
+    type Params: Serialize + DeserializeOwned + Send + Sync;
     /// What clients do.
     type Workload: Workload<OpOf<Self::System>, ReplyOf<Self::System>>;
     /// What must hold.
@@ -43,6 +46,12 @@ pub trait Scenario: Send + Sync {
     }
     /// Draws what is particular to a run.
     fn draw(&self, case: usize, dice: &mut Dice) -> Drawn<Self::Params>;
+    /// Parameters that make a simpler run than these, simplest first: fewer nodes or clients, plainer settings. What a
+    /// shrinking of failing runs tries.
+    fn simpler(&self, params: &Self::Params) -> Vec<Self::Params> {
+        let _ = params;
+        Vec::new()
+    }
     /// Sets the stage for it.
     fn stage(
         &self,
@@ -100,6 +109,21 @@ pub trait Suite: Send + Sync {
     fn run_seed(&self, seed: u64, settings: &Settings) -> Run;
     /// One run, by a plan. What is wrong with the plan is said with its line and column.
     fn run_plan(&self, text: &str, settings: &Settings) -> Result<Run, PlanError>;
+    /// The plan of a seed as it would be lived if nobody died and nothing took unusually long.
+    fn sketch(&self, seed: u64) -> AnyPlan;
+    /// Makes a plan ready to be played many times, with other faults and other answers.
+    fn load(&self, plan: &AnyPlan) -> Result<Box<dyn Loaded + '_>, PlanError>;
+    /// Parameters that make a simpler run than these.
+    fn simpler(&self, params: &toml::Value) -> Vec<toml::Value>;
+}
+
+/// A plan whose operations nobody needs to understand.
+pub type AnyPlan = Plan<toml::Value>;
+
+/// A plan that is ready to be played.
+pub trait Loaded: Send + Sync {
+    /// Plays it, with these faults instead of its own.
+    fn run(&self, faults: &[Fault], study: Study, settings: &Settings) -> (Run, Studied);
 }
 
 /// A finished run of a suite.
@@ -169,10 +193,7 @@ where
 
     fn run_plan(&self, text: &str, settings: &Settings) -> Result<Run, PlanError> {
         let heading = Heading::from_toml(text).map_err(PlanError)?;
-        let cases = Suite::cases(self);
-        let case = cases.iter().position(|case| case.name == heading.case);
-        let case =
-            case.ok_or_else(|| PlanError(format!("suite {} has no case {}", Suite::name(self), heading.case)))?;
+        let case = case_named(self, &heading.case)?;
         let plan: Plan<OpOf<T::System>> = Plan::from_toml(text).map_err(PlanError)?;
         let params = plan.params.clone().try_into().map_err(|error| PlanError(format!("params: {error}")))?;
         let stage = self.stage(case, &params, plan.tuning.clone(), plan.faults.clone());
@@ -182,6 +203,63 @@ where
         let plan = settings.record.then(|| plan_text(self, case, seed, &drawn, recorded, &result));
         Ok(Run { case, seed, result, plan })
     }
+
+    fn sketch(&self, seed: u64) -> AnyPlan {
+        let case = case_of(Suite::cases(self), seed);
+        let Drawn { params, tuning, mut faults } = self.draw(case, &mut Dice::new(seed, 0xca5e));
+        faults.retain(|fault| !fault.kind.is_death());
+        let stage = self.stage(case, &params, tuning.clone(), faults.clone());
+        let (result, mut recorded) = run_mildly(seed, stage);
+        recorded.draws.clear();
+        let drawn = Drawn { params, tuning, faults };
+        plan_of(self, case, seed, &drawn, recorded, &result).into_any()
+    }
+
+    fn load(&self, plan: &AnyPlan) -> Result<Box<dyn Loaded + '_>, PlanError> {
+        let case = case_named(self, &plan.case)?;
+        let params =
+            plan.params.clone().try_into().map_err(|error: toml::de::Error| PlanError(format!("params: {error}")))?;
+        let plan = plan.clone().of_ops().map_err(PlanError)?;
+        Draws::planned(plan.seed, &plan.draws).map_err(PlanError)?;
+        Ok(Box::new(LoadedPlan { suite: self, case, params, plan }))
+    }
+
+    fn simpler(&self, params: &toml::Value) -> Vec<toml::Value> {
+        let Ok(params) = params.clone().try_into() else { return Vec::new() };
+        let value = |params| toml::Value::try_from(params).expect("what a suite draws can be written as TOML");
+        Scenario::simpler(self, &params).iter().map(value).collect()
+    }
+}
+
+struct LoadedPlan<'a, T: Scenario> {
+    suite: &'a T,
+    case: usize,
+    params: T::Params,
+    plan: Plan<OpOf<T::System>>,
+}
+
+impl<T: Scenario> Loaded for LoadedPlan<'_, T>
+where
+    OpOf<T::System>: Serialize + DeserializeOwned,
+{
+    fn run(&self, faults: &[Fault], study: Study, settings: &Settings) -> (Run, Studied) {
+        let LoadedPlan { suite, case, params, plan } = self;
+        let tuning = plan.tuning.clone();
+        let stage = suite.stage(*case, params, tuning.clone(), faults.to_vec());
+        let (result, recorded, studied) =
+            study_plan(plan, stage, settings, study).expect("its draws were read when it was loaded");
+        let text = |recorded| {
+            let faults = faults.to_vec();
+            plan_with(*suite, *case, plan.seed, plan.params.clone(), (tuning, faults), recorded, &result).to_toml()
+        };
+        let plan = settings.record.then(|| text(recorded));
+        (Run { case: *case, seed: self.plan.seed, result, plan }, studied)
+    }
+}
+
+fn case_named<T: Scenario>(suite: &T, name: &str) -> Result<usize, PlanError> {
+    let case = Scenario::cases(suite).iter().position(|case| case.name == name);
+    case.ok_or_else(|| PlanError(format!("suite {} has no case {name}", Scenario::name(suite))))
 }
 
 /// The case that a seed belongs to.
@@ -200,19 +278,43 @@ fn plan_text<T: Scenario>(
 where
     OpOf<T::System>: Serialize + DeserializeOwned,
 {
+    plan_of(suite, case, seed, drawn, recorded, result).to_toml()
+}
+
+fn plan_of<T: Scenario>(
+    suite: &T,
+    case: usize,
+    seed: u64,
+    drawn: &Drawn<T::Params>,
+    recorded: Recorded<OpOf<T::System>>,
+    result: &RunResult,
+) -> Plan<OpOf<T::System>> {
+    let params = toml::Value::try_from(&drawn.params).expect("what a suite draws can be written as TOML");
+    plan_with(suite, case, seed, params, (drawn.tuning.clone(), drawn.faults.clone()), recorded, result)
+}
+
+fn plan_with<T: Scenario>(
+    suite: &T,
+    case: usize,
+    seed: u64,
+    params: toml::Value,
+    (tuning, faults): (Tuning, Vec<Fault>),
+    recorded: Recorded<OpOf<T::System>>,
+    result: &RunResult,
+) -> Plan<OpOf<T::System>> {
     let why = result.violation.as_ref().map(crate::check::invariant::Violation::fingerprint);
-    let plan = Plan {
+    Plan {
         format: FORMAT,
         suite: Scenario::name(suite).into(),
         case: Scenario::cases(suite)[case].name.into(),
         seed,
         why: why.unwrap_or_default(),
+        note: String::new(),
         trace: format!("{:016x}", result.trace_hash),
-        params: toml::Value::try_from(&drawn.params).expect("what a suite draws can be written as TOML"),
-        tuning: drawn.tuning.clone(),
-        faults: drawn.faults.clone(),
+        params,
+        tuning,
+        faults,
         ops: recorded.ops,
         draws: recorded.draws,
-    };
-    plan.to_toml()
+    }
 }

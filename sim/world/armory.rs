@@ -117,7 +117,7 @@ impl Armory {
 
     /// Begins a fault whose time has come.
     pub(crate) fn begin(&mut self, now: u64, index: usize) -> Option<Deed> {
-        if self.over { None } else { self.arm(now, index) }
+        if self.over || self.faults[index].state == State::Spent { None } else { self.arm(now, index) }
     }
 
     fn arm(&mut self, now: u64, index: usize) -> Option<Deed> {
@@ -194,6 +194,19 @@ impl Armory {
                 armed.state = State::Spent;
             }
         }
+    }
+
+    /// Whether all faults are over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Faults that have not begun never will.
+    pub(crate) fn forgo(&mut self) {
+        for armed in self.faults.iter_mut().filter(|armed| armed.state == State::Waiting) {
+            armed.state = State::Spent;
+        }
+        self.waiting.clear();
     }
 
     /// Ends all faults for good.

@@ -125,6 +125,7 @@ where
     fn attempt(&mut self, now: u64, client: u32) {
         let state = &mut self.clients[client as usize];
         let Some(current) = &mut state.current else { return };
+        self.shared.dials.promise();
         let id = RequestId { op: RequestOp(current.op), attempt: current.attempts };
         current.attempts += 1;
         current.backing_off = false;
@@ -233,6 +234,7 @@ where
             Class::Done => self.history.ok(recorded, moment, reply),
             Class::NoEffect | Class::TryAgain => self.history.fail(recorded, moment),
         }
+        self.shared.dials.promise();
         self.judge.see(Seen::Replied { op: recorded, history: &self.history }, &mut self.findings);
         self.think(client);
     }

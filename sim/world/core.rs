@@ -15,8 +15,9 @@ use super::{
     draw::{Draws, Entity, PathClass, Scope, Stream, path_class},
     fault::{Fault, FaultKind, Target},
     fs::{Choice, Choose, Fs, Ino},
+    study::{At, Script, Spot, Survey},
     trace::{Happened, Trace},
-    tuning::Tuning,
+    tuning::{Tuning, Unsynced},
 };
 
 /// The shared part of a world, and the side of it that takes turns inside disk calls.
@@ -44,6 +45,8 @@ pub(crate) struct Core {
     pub(crate) machines: Vec<Machine>,
     pub(crate) nodes: Vec<NodeState>,
     pub(crate) coverage: Coverage,
+    pub(crate) script: Option<Script>,
+    pub(crate) survey: Option<Survey>,
     /// The first delivery of each fault.
     pub(crate) struck: Vec<Struck>,
     pub(crate) strikes: Strikes,
@@ -88,6 +91,8 @@ pub(crate) struct NodeState {
     pub(crate) point_calls: u64,
     /// How often each point was come to, by the hash of its name as a path class.
     pub(crate) point_hits: super::mix::MixedMap<u32>,
+    /// Effects that have left.
+    pub(crate) effects: u32,
     /// Disk calls that the dead have made.
     pub(crate) calls_after_death: u32,
     /// Boots that are still to be killed, and at which disk call of this boot.
@@ -102,6 +107,7 @@ impl NodeState {
         NodeState {
             machine,
             calls: 0,
+            effects: 0,
             point: BOOT,
             point_calls: 0,
             point_hits: super::mix::MixedMap::default(),
@@ -116,6 +122,12 @@ impl NodeState {
     pub(crate) fn place(&self) -> Place {
         let hit = self.point_hits.get(&PathClass::new(self.point).hash).copied().unwrap_or(0);
         Place { point: self.point, hit, steps: (self.calls - self.point_calls) as u32 }
+    }
+
+    /// Where it is, if somebody wants to know.
+    #[inline]
+    pub(crate) fn place_if(&self, wanted: bool) -> Option<Place> {
+        wanted.then(|| self.place())
     }
 
     /// A life begins: that is a point, too.
@@ -272,7 +284,12 @@ impl Core {
         state.epoch += 1;
         state.power_losses += 1;
         let scope = Scope::Node(machine, state.power_losses);
-        state.fs.lose_power(&mut Chooser { draws: &mut self.draws, scope });
+        if let Some(script) = &mut self.script {
+            script.crash();
+        }
+        let (draws, script) = (&mut self.draws, self.script.as_mut());
+        let lost = self.tuning.unsynced == Unsynced::Lost;
+        state.fs.lose_power(&mut Chooser { draws, scope, script, lost });
     }
 
     fn lose_host(&mut self, machine: u32) {
@@ -306,7 +323,45 @@ impl Core {
     pub(crate) fn fs(&mut self, machine: u32) -> (&mut Fs, Chooser<'_>) {
         let state = &mut self.machines[machine as usize];
         let scope = Scope::Node(machine, state.power_losses);
-        (&mut state.fs, Chooser { draws: &mut self.draws, scope })
+        let (draws, script) = (&mut self.draws, self.script.as_mut());
+        let lost = self.tuning.unsynced == Unsynced::Lost;
+        (&mut state.fs, Chooser { draws, scope, script, lost })
+    }
+
+    /// Drops clean pages from a machine's cache that its disk does not hold, as memory pressure might while a process is
+    /// down.
+    pub(crate) fn press_memory(&mut self, node: u32, machine: u32, scope: Scope) {
+        if !self.machines[machine as usize].fs.can_evict() {
+            return;
+        }
+        let (entity, chance) = (Entity::Node(node), self.tuning.evict);
+        if self.script.is_some() {
+            self.draws.note(Stream::CacheKept, scope, entity, 1, "yes");
+        } else if !self.draws.chance(Stream::CacheKept, scope, entity, chance) {
+            return;
+        }
+        let (fs, mut chooser) = self.fs(machine);
+        fs.evict(&mut chooser);
+    }
+
+    /// Looks at a moment at which a node might die, if somebody wants to know.
+    pub(crate) fn look(&mut self, node: u32, at: At) {
+        let Some(survey) = &mut self.survey else { return };
+        let life = self.dials.life(node);
+        if self.armory.is_over() || !survey.looks_at(life) {
+            return;
+        }
+        let NodeState { machine, point, .. } = self.nodes[node as usize];
+        let disk = survey.disk(machine, &self.machines[machine as usize].fs);
+        let asked = self.script.as_ref().map_or(0, |script| script.asked().len());
+        survey.add(Spot { node, life, at, point, promises: self.dials.promises(), asked, disk });
+    }
+
+    /// A call of a node has been made: what was seen of its disk may be true no longer.
+    pub(crate) fn look_again(&mut self, node: u32) {
+        if let Some(survey) = &mut self.survey {
+            survey.forget(self.nodes[node as usize].machine);
+        }
     }
 
     /// Carries out deeds. `current` is the node whose call met the trigger, if any; its own death is returned, so that
@@ -448,6 +503,9 @@ impl MachineClock {
 pub(crate) struct Chooser<'a> {
     draws: &'a mut Draws,
     scope: Scope,
+    script: Option<&'a mut Script>,
+    /// Whether what was not synced is lost where nothing else is said.
+    lost: bool,
 }
 
 impl Choose for Chooser<'_> {
@@ -462,6 +520,17 @@ impl Choose for Chooser<'_> {
             Choice::Evict { path, page } => (Stream::CacheKept, path, page as u32),
         };
         let class = path_class(path);
-        self.draws.pick(stream, self.scope, Entity::Path(PathClass::new(&class), n), options)
+        let entity = Entity::Path(PathClass::new(&class), n);
+        let picked = match &mut self.script {
+            None => self.draws.pick(stream, self.scope, entity, options),
+            Some(script) => {
+                let picked = script.choose(what, options);
+                self.draws.note(stream, self.scope, entity, picked, &picked.to_string());
+                picked
+            }
+        };
+        let turned = self.lost
+            && matches!(what, Choice::Name { .. } | Choice::Journal { .. } | Choice::Size { .. } | Choice::Page { .. });
+        if turned { options - 1 - picked } else { picked }
     }
 }

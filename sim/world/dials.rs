@@ -11,6 +11,8 @@ use super::draw::Scope;
 pub(crate) struct Dials {
     now: AtomicU64,
     scope: AtomicU64,
+    /// Counts what was promised to anybody, and what a judge was shown.
+    promises: AtomicU64,
     /// Somebody has died, or a deed is left for the world.
     news: AtomicBool,
     /// No fault waits for disk calls, points or effects, and none acts on disk calls.
@@ -30,6 +32,7 @@ impl Dials {
         Dials {
             now: AtomicU64::new(0),
             scope: AtomicU64::new(Scope::World.code()),
+            promises: AtomicU64::new(0),
             news: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
             nodes: (0..nodes).map(node).collect(),
@@ -59,6 +62,16 @@ impl Dials {
 
     pub(crate) fn set_scope(&self, scope: Scope) {
         self.scope.store(scope.code(), Relaxed);
+    }
+
+    /// How often somebody has been told something.
+    pub(crate) fn promises(&self) -> u64 {
+        self.promises.load(Relaxed)
+    }
+
+    /// Somebody is told something.
+    pub(crate) fn promise(&self) {
+        self.promises.store(self.promises() + 1, Relaxed);
     }
 
     /// Takes the news: whether there was any.

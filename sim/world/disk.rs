@@ -15,6 +15,7 @@ use super::{
     fault::FaultKind,
     fs::{Fate, Ino},
     mix::mix_bytes,
+    study::At,
     trace::Happened,
 };
 
@@ -106,16 +107,26 @@ impl SimDisk {
             }
         }
         let step = self.enter(&mut core, op, path, class);
+        let place = core.nodes[node as usize].place_if(core.survey.is_some());
         let (verdict, death) = self.judge(&mut core, op, path, class);
         if let Some((death, false, fault)) = death {
             self.die(&mut core, step, death, fault);
             return Err(fail(DiskErrorKind::Dead));
+        }
+        if let Some(place) = place {
+            core.look(node, At::Before(place));
         }
         let result = match verdict.error.clone() {
             Some(error) if !verdict.done_anyway => Err(error),
             Some(error) => act(&mut core, &verdict).and(Err(error)),
             None => act(&mut core, &verdict),
         };
+        if let Some(place) = place {
+            if may_change(op, core.script.is_some()) {
+                core.look_again(node);
+            }
+            core.look(node, At::After(place));
+        }
         if let Some((death, _, fault)) = death {
             self.die(&mut core, step, death, fault);
             return Err(fail(DiskErrorKind::Dead));
@@ -285,6 +296,15 @@ impl SimDisk {
             let machine = core.nodes[self.holder.node as usize].machine;
             act(core, machine, &self.full(path))
         })
+    }
+}
+
+/// Whether a call can change what a disk holds. After a power loss a read does, by settling what it reads.
+fn may_change(op: DiskOp, settles: bool) -> bool {
+    match op {
+        DiskOp::Point | DiskOp::Meta | DiskOp::List | DiskOp::Free => false,
+        DiskOp::Read => settles,
+        _ => true,
     }
 }
 

@@ -137,6 +137,16 @@ impl Draws {
         Draws { seed, planned: None, counts: MixedMap::default(), recorded: None }
     }
 
+    /// Every draw mild.
+    pub fn mild(seed: u64) -> Self {
+        Draws { planned: Some(MixedMap::default()), ..Draws::seeded(seed) }
+    }
+
+    /// From now on every draw comes from the hash of another seed.
+    pub fn reseed(&mut self, seed: u64) {
+        (self.seed, self.planned) = (seed, None);
+    }
+
     /// Every draw mild but for these. The error names the entry that cannot be read.
     pub fn planned(seed: u64, overrides: &Overrides) -> Result<Self, String> {
         let mut planned = MixedMap::default();
@@ -225,6 +235,16 @@ impl Draws {
         let pick = |raw: u64| ((raw >> 32) * u64::from(options)) >> 32;
         let picked = self.decide_nth(stream, scope, entity, n, 0, pick, |value| value.to_string());
         (picked as u32).min(options - 1)
+    }
+
+    /// Notes what was picked elsewhere, as if it had been drawn; 0 is the mildest.
+    pub fn note(&mut self, stream: Stream, scope: Scope, entity: Entity<'_>, picked: u32, words: &str) {
+        let n = self.count(stream, scope, entity);
+        if picked != 0
+            && let Some(recorded) = &mut self.recorded
+        {
+            recorded.insert(key_words(stream, scope, entity, n), words.into());
+        }
     }
 
     /// A seed for something that draws by itself. Not part of a plan beyond the plan's own seed.

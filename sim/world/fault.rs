@@ -202,6 +202,11 @@ impl FaultKind {
         }
     }
 
+    /// Whether it ends the life of a process.
+    pub fn is_death(self) -> bool {
+        super::core::Death::of(self).is_some()
+    }
+
     /// The name used in plans and reports.
     pub fn name(self) -> &'static str {
         self.words().0

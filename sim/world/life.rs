@@ -22,6 +22,7 @@ use super::{
     run::{Event, Mail, World},
     side::{JobTask, Said},
     stage::{Judge, LIVENESS, NO_PANIC, OpOf, ReplyOf, Seen, Workload},
+    study::At,
     trace::Happened,
 };
 
@@ -154,6 +155,7 @@ where
         let seen =
             Seen::Booted { node: node_id, incarnation: life - 1, state: &booted, files: &files, delivered: &delivered };
         self.findings.now = now;
+        self.shared.dials.promise();
         self.judge.see(seen, &mut self.findings);
         let slot = &mut self.nodes[node as usize];
         slot.node = Some(booted);
@@ -360,6 +362,7 @@ where
 
     /// Every effect is a place to die at.
     fn after_effect(&mut self, node: u32, life: u32) -> bool {
+        self.shared.dials.promise();
         if !self.shared.dials.is_quiet() {
             let mut core = self.shared.lock();
             let deeds = core.meet(Met::Effect { node });
@@ -368,7 +371,18 @@ where
                 core.kill(node, death);
             }
         }
+        self.look_after_effect(node, life);
         self.shared.dials.lives(node, life)
+    }
+
+    fn look_after_effect(&mut self, node: u32, life: u32) {
+        let mut core = self.shared.lock();
+        let state = &mut core.nodes[node as usize];
+        state.effects += 1;
+        let at = At::Effect(state.effects);
+        if self.shared.dials.lives(node, life) {
+            core.look(node, at);
+        }
     }
 
     fn send_reply(&mut self, node: u32, to: RequestId, reply: ReplyOf<S>) {
@@ -422,11 +436,13 @@ where
         drop(core);
         self.findings.reach(name);
         self.findings.now = now;
+        self.shared.dials.promise();
         self.judge.see(Seen::Noted { node: NodeId(node), name, values }, &mut self.findings);
     }
 
     fn settled(&mut self, node: u32) {
         let Some(state) = &self.nodes[node as usize].node else { return };
+        self.shared.dials.promise();
         self.judge.see(Seen::Settled { node: NodeId(node), state }, &mut self.findings);
         self.set_timer(node);
         let now = self.nodes[node as usize].busy_until;
@@ -595,14 +611,12 @@ where
         let life = core.dials.life(node);
         let scope = Scope::Node(node, life);
         let span = core.tuning.restart;
-        let evict = core.tuning.evict;
-        if core.draws.chance(Stream::CacheKept, scope, Entity::Node(node), evict) {
-            let (fs, mut chooser) = core.fs(machine);
-            fs.evict(&mut chooser);
-        }
+        core.press_memory(node, machine, scope);
+        core.look_again(node);
         let at = core.dials.now() + core.draws.span(Stream::Restart, scope, Entity::Node(node), &span);
         drop(core);
         self.sides.bury(node, &alive);
+        self.shared.dials.promise();
         self.judge.see(Seen::Died { node: NodeId(node), death, after }, &mut self.findings);
         self.queue.push(at, 0, Event::Boot { node, life });
     }

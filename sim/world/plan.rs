@@ -27,6 +27,9 @@ pub struct Plan<Op> {
     /// Why it was kept, in a line.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// What else whoever reads it should know, in a line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// The hash of the trace of the run that was recorded.
     pub trace: String,
     /// What the suite drew, in its own terms.
@@ -128,6 +131,40 @@ impl<Op: Serialize + DeserializeOwned> Plan<Op> {
     pub fn from_toml(text: &str) -> Result<Self, String> {
         Heading::from_toml(text)?;
         toml::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
+impl<Op: Serialize> Plan<Op> {
+    /// The same plan with operations that nobody needs to understand.
+    pub fn into_any(self) -> Plan<toml::Value> {
+        let any = |op: PlannedOp<Op>| PlannedOp {
+            client: op.client,
+            phase: op.phase,
+            ask: toml::Value::try_from(op.ask).expect("an operation holds nothing that TOML cannot"),
+        };
+        self.with_ops(|ops| Ok::<_, String>(ops.into_iter().map(any).collect())).expect("nothing can fail in it")
+    }
+}
+
+impl Plan<toml::Value> {
+    /// The same plan with operations of a system. The error names the one that is none.
+    pub fn of_ops<Op: DeserializeOwned>(self) -> Result<Plan<Op>, String> {
+        let known = |(n, op): (usize, PlannedOp<toml::Value>)| {
+            let ask = op.ask.try_into().map_err(|error| format!("operation {n}: {error}"))?;
+            Ok(PlannedOp { client: op.client, phase: op.phase, ask })
+        };
+        self.with_ops(|ops| ops.into_iter().enumerate().map(known).collect())
+    }
+}
+
+impl<Op> Plan<Op> {
+    fn with_ops<To, E>(
+        self,
+        change: impl FnOnce(Vec<PlannedOp<Op>>) -> Result<Vec<PlannedOp<To>>, E>,
+    ) -> Result<Plan<To>, E> {
+        let Plan { format, suite, case, seed, why, note, trace, params, tuning, faults, ops, draws } = self;
+        let ops = change(ops)?;
+        Ok(Plan { format, suite, case, seed, why, note, trace, params, tuning, faults, ops, draws })
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     plan::{PlannedOp, Script},
     run::World,
     stage::{Delivered, Judge, OpOf, ReplyOf, Workload},
+    study::{Script as Answers, Studied, Survey},
     trace::{Happened, Line, debug_hash},
 };
 use crate::check::{
@@ -74,7 +75,11 @@ pub struct Recorded<Op> {
 }
 
 impl RunResult {
-    pub(crate) fn new<S, W, J>(world: World<S, W, J>, events: u64, delivered: Delivered) -> (Self, Recorded<OpOf<S>>)
+    pub(crate) fn new<S, W, J>(
+        world: World<S, W, J>,
+        events: u64,
+        delivered: Delivered,
+    ) -> (Self, Recorded<OpOf<S>>, Studied)
     where
         S: System,
         W: Workload<OpOf<S>, ReplyOf<S>>,
@@ -123,6 +128,8 @@ impl RunResult {
             lines: trace.into_lines(),
             unused: core.draws.unused(),
         };
-        (result, recorded)
+        let asked = core.script.take().map(Answers::into_asked).unwrap_or_default();
+        let spots = core.survey.take().map(Survey::into_spots).unwrap_or_default();
+        (result, recorded, Studied { asked, spots })
     }
 }

@@ -23,6 +23,7 @@ use super::{
     side::Sides,
     span::Span,
     stage::{Ended, Findings, HistoryOf, Judge, LIVENESS, OpOf, Phase, ReplyOf, Stage, Workload},
+    study::{Studied, Study, Survey},
     trace::{Happened, Trace},
 };
 use crate::check::history::History;
@@ -137,6 +138,8 @@ where
             machines: (0..machines).map(machine).collect(),
             nodes: nodes.iter().map(|node| NodeState::new(node.machine)).collect(),
             coverage: Coverage::default(),
+            script: None,
+            survey: None,
             struck: Vec::new(),
             strikes: Strikes::new(),
             interleaving: false,
@@ -177,11 +180,15 @@ where
     }
 
     /// Runs to the end, or to the first violation.
-    pub(crate) fn run(mut self, settings: Settings) -> (RunResult, Recorded<OpOf<S>>) {
+    pub(crate) fn run(mut self, settings: Settings, study: Study) -> (RunResult, Recorded<OpOf<S>>, Studied) {
         self.performed = settings.record.then(|| self.clients.iter().map(|_| Script::default()).collect());
+        let mut reseed = self.study(study);
         self.open();
         let mut events = 0u64;
         while let Some((time, event)) = self.queue.pop() {
+            if let Some((_, seed)) = reseed.take_if(|(from, _)| *from <= time) {
+                self.reseed(seed);
+            }
             self.shared.dials.set_now(time);
             self.findings.now = time;
             self.happen(time, event);
@@ -196,6 +203,23 @@ where
             }
         }
         self.close(events)
+    }
+
+    /// Sets up what is to be studied. Returns when to draw anew, and from which seed.
+    fn study(&mut self, study: Study) -> Option<(u64, u64)> {
+        let mut core = self.shared.lock();
+        let machines = core.machines.len();
+        core.script = study.script;
+        core.survey = study.survey_from.map(|life| Survey::new(life, machines));
+        study.reseed
+    }
+
+    fn reseed(&mut self, seed: u64) {
+        let mut core = self.shared.lock();
+        core.draws.reseed(seed);
+        core.armory.forgo();
+        let quiet = core.armory.is_quiet();
+        core.dials.set_quiet(quiet);
     }
 
     fn open(&mut self) {
@@ -357,7 +381,7 @@ where
         }
     }
 
-    fn close(mut self, events: u64) -> (RunResult, Recorded<OpOf<S>>) {
+    fn close(mut self, events: u64) -> (RunResult, Recorded<OpOf<S>>, Studied) {
         let delivered = self.shared.lock().armory.tally();
         if !self.findings.is_broken() {
             self.check_convergence();

@@ -161,6 +161,7 @@ impl<Op, Reply> Sides<Op, Reply> {
 
     fn say(&self, node: u32, said: Said<Reply>) {
         let now = self.shared.dials.now();
+        self.shared.dials.promise();
         if let Some(beside) = self.lock().get_mut(node as usize) {
             beside.said.push((now, said));
         }

@@ -16,6 +16,9 @@ use super::{
 pub struct Tuning {
     /// What power loss may leave.
     pub power: Profile,
+    /// What becomes of what was not synced, where no draw says otherwise.
+    #[serde(default, skip_serializing_if = "is_kept")]
+    pub unsynced: Unsynced,
     /// Bytes that each machine's disk holds.
     pub disk_bytes: u64,
     /// How long a message takes.
@@ -53,12 +56,29 @@ pub struct Tuning {
     pub encore: bool,
 }
 
+/// What power loss mildly does to what was not synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unsynced {
+    /// It survives. A draw counts how much of it is lost.
+    #[default]
+    Kept,
+    /// It is lost. A draw counts how much of it survives: the smallest story that still fails is often this one.
+    Lost,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_kept(unsynced: &Unsynced) -> bool {
+    *unsynced == Unsynced::Kept
+}
+
 impl Default for Tuning {
     /// The mild world: all takes its usual time.
     fn default() -> Self {
         let short = Span::new(Time::micros(100), Time::micros(20), Time::millis(20));
         Tuning {
             power: Profile::Weakest,
+            unsynced: Unsynced::Kept,
             disk_bytes: 1 << 30,
             net_latency: Span::new(Time::micros(200), Time::micros(50), Time::millis(40)),
             disk_latency: Span::new(Time::micros(10), Time::micros(1), Time::millis(2)),

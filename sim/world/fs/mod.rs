@@ -262,6 +262,11 @@ impl Fs {
         }
     }
 
+    /// Whether there is anything that [`evict`](Self::evict) would ask about.
+    pub fn can_evict(&self) -> bool {
+        self.files.values().any(|file| file.pages.can_evict())
+    }
+
     /// Whether anything was done that no sync has made durable yet.
     pub fn has_unsynced(&self) -> bool {
         !self.journal.ops.is_empty() || self.files.values().any(|file| file.pages.is_dirty())

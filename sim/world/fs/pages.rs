@@ -146,6 +146,11 @@ impl Pages {
         });
     }
 
+    /// Whether the cache shows a clean page that the disk may not hold.
+    pub(super) fn can_evict(&self) -> bool {
+        self.unsettled.values().any(|entry| !entry.dirty && entry.cache.is_some())
+    }
+
     /// Drops clean pages from the cache, those that are picked.
     pub(super) fn evict(&mut self, path: &str, choose: &mut dyn Choose) {
         self.unsettled.retain(|page, entry| {
