@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use stormproof_sim::{
-    hunt::{Case, CaseReport, Failure, Verdict},
+    hunt::{Case, CaseReport, Failure, Size, Smallest, Verdict},
     world::{
         coverage::{Passed, Step},
         fault::FaultKind,
@@ -157,6 +157,22 @@ struct FailureDocument<'a> {
     /// Where the plan was saved.
     plan: Option<&'a str>,
     replay: String,
+    /// The smallest plan that fails in the same way, if one was looked for.
+    shrunk: Option<ShrunkDocument<'a>>,
+}
+
+/// The smallest plan of a failure.
+#[derive(Serialize)]
+struct ShrunkDocument<'a> {
+    faults: usize,
+    operations: usize,
+    clients: usize,
+    draws: usize,
+    /// How many were tried.
+    candidates: u64,
+    /// Whether nothing more could be taken out, rather than time.
+    finished: bool,
+    plan: &'a str,
 }
 
 /// A check that could not decide.
@@ -277,6 +293,20 @@ fn point(trial: &Trial<'_>, name: &'static str) -> PointDocument {
     PointDocument { name, passed: times, deaths }
 }
 
+fn shrunk_document(smallest: &Smallest) -> ShrunkDocument<'_> {
+    let Smallest { size: Size { faults, operations, clients, draws }, candidates, finished, plan } = smallest;
+    let (candidates, finished) = (*candidates, *finished);
+    ShrunkDocument {
+        faults: *faults,
+        operations: *operations,
+        clients: *clients,
+        draws: *draws,
+        candidates,
+        finished,
+        plan,
+    }
+}
+
 /// Whether a step is the passing of a named point.
 pub(crate) fn is_point(step: &Step, name: &str) -> bool {
     step.call == "point" && &*step.path == name
@@ -319,5 +349,6 @@ fn failure_document<'a>(run: &RunReport<'_>, trial: &Trial<'_>, failure: &'a Fai
         runs: failure.runs,
         plan: failure.plan.as_deref(),
         replay: failure.plan.as_deref().map_or_else(of_seed, |plan| run.replay.of_plan(plan)),
+        shrunk: failure.smallest.as_ref().map(shrunk_document),
     }
 }

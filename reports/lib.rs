@@ -8,9 +8,10 @@
 //! | [`run`] | what is reported of a hunt: [`RunReport`], [`Trial`] |
 //! | [`replay`] | what is reported of one run played again |
 //! | [`list`] | what a suite says of itself before it runs |
-//! | [`explore`] | what is reported of an exploration |
+//! | [`explore`], [`shrink`], [`explain`] | what is reported of an exploration, of a smaller plan, of its causes |
 //! | [`text`], [`json`], [`junit`] | a hunt in each of the three forms |
 
+pub mod explain;
 pub mod explore;
 pub mod json;
 pub mod junit;
@@ -18,6 +19,7 @@ mod layout;
 pub mod list;
 pub mod replay;
 pub mod run;
+pub mod shrink;
 pub mod text;
 
 pub use replay::{Mode, ReplayReport};

@@ -86,6 +86,11 @@ impl ReplayCommand {
         format!("{} replay {suite}:{seed}{}", self.program, self.options)
     }
 
+    /// Explains a saved plan.
+    pub fn explain(&self, plan: &str) -> String {
+        format!("{} explain {plan}{}", self.program, self.options)
+    }
+
     /// Plays a saved plan again.
     pub fn of_plan(&self, plan: &str) -> String {
         format!("{} replay {plan}{}", self.program, self.options)

@@ -13,6 +13,7 @@ use super::{
     json::is_point,
     layout::{count, duration, field, list, plural, table, verbatim},
     run::{ReplayCommand, RunReport, Trial, exit_code},
+    shrink::size,
 };
 
 /// Reasons, steps and lines of evidence that are said in full; the rest is counted, and stands in the JSON.
@@ -240,6 +241,12 @@ fn fallen(out: &mut String, trial: &Trial<'_>, failure: &Failure, replay: &Repla
             verbatim(out, "or", &replay.of_seed(suite, failure.seed));
         }
         None => verbatim(out, "replay", &replay.of_seed(suite, failure.seed)),
+    }
+    if let Some(smallest) = &failure.smallest {
+        let tried = count(smallest.candidates);
+        field(out, "smallest", &format!("{} ({tried} candidates tried)", size(smallest.size)));
+        verbatim(out, "", &replay.of_plan(&smallest.plan));
+        verbatim(out, "", &replay.explain(&smallest.plan));
     }
 }
 

@@ -134,7 +134,8 @@ fn fallen() -> SuiteReport {
     let witness = "key 7: committed as version 3 by op12, acknowledged at 31ms\nafter recovery: version 2\n".to_owned()
         + &"op12: Put { id: 7, version: 3 } acknowledged, ".repeat(24);
     let failure = |seed, runs, plan: Option<&str>, violation: Violation| {
-        let failure = Failure { seed, case: "kill".into(), violation, runs, plan: plan.map(Into::into) };
+        let failure =
+            Failure { seed, case: "kill".into(), violation, runs, plan: plan.map(Into::into), smallest: None };
         (failure.violation.fingerprint(), failure)
     };
     let lost = Violation::new(&D1, "lost commit", witness, 37_000_000);

@@ -39,6 +39,10 @@ pub(super) enum Command {
     Replay(ReplayArgs),
     /// Tries every crash of a bounded workload, with everything that it may leave on the disk
     Explore(ExploreArgs),
+    /// Takes everything out of a failing plan that its failure does not need
+    Shrink(ShrinkArgs),
+    /// Says which faults a failing plan takes, where it parts from a run that holds, and since when it was inevitable
+    Explain(ExplainArgs),
     /// Lists what there is
     List(ListArgs),
     /// Kills the engine for real: as a process of its own, on a real directory
@@ -77,6 +81,9 @@ pub(super) struct RunArgs {
     /// Write the report as JUnit
     #[arg(long, value_name = "F")]
     pub(super) junit: Option<PathBuf>,
+    /// Leave failing plans as they are, instead of looking for the smallest that fails in the same way
+    #[arg(long)]
+    pub(super) no_shrink: bool,
     /// Where plans and traces of failing runs are saved
     #[arg(long, value_name = "DIR", default_value = ".stormproof")]
     pub(super) save: PathBuf,
@@ -139,6 +146,41 @@ pub(super) struct ExploreArgs {
     /// Where plans of failing states are saved
     #[arg(long, value_name = "DIR", default_value = ".stormproof")]
     pub(super) save: PathBuf,
+}
+
+#[derive(Args)]
+pub(super) struct ShrinkArgs {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// For so long at most
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(super) time: Duration,
+    /// Where the smallest plan goes; beside the plan, as `.min.toml`, if it is not given
+    #[arg(long, value_name = "F")]
+    pub(super) out: Option<PathBuf>,
+    /// The vectors that the run was recorded with
+    #[arg(long, value_name = "F.fvecs")]
+    pub(super) vectors: Option<PathBuf>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "F")]
+    pub(super) json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct ExplainArgs {
+    /// The plan; the smallest that fails is explained best
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// So many runs are drawn anew from each moment
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..=10_000))]
+    pub(super) reseeds: u32,
+    /// The vectors that the run was recorded with
+    #[arg(long, value_name = "F.fvecs")]
+    pub(super) vectors: Option<PathBuf>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "F")]
+    pub(super) json: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -6,6 +6,7 @@
 //! | [`select`] | which suites and cases are meant |
 //! | [`run`], [`fresh`], [`save`], [`progress`] | hunting: the hunt, its self-check, what is kept of failures, what is shown meanwhile |
 //! | [`explore`] | every crash of a bounded workload |
+//! | [`shrink`] | the smallest plan that still fails, and what it takes |
 //! | [`replay`] | one run again |
 //! | [`real`] | the engine as a process of its own |
 //! | [`files`] | files that are read and written at the user's word |
@@ -25,6 +26,7 @@ mod replay;
 mod run;
 mod save;
 mod select;
+mod shrink;
 
 use std::{
     io::{Write as _, stdout},
@@ -62,6 +64,8 @@ fn dispatch(command: &Command) -> Result<u8, CliError> {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::replay(args),
         Command::Explore(args) => explore::explore(args),
+        Command::Shrink(args) => shrink::shrink(args),
+        Command::Explain(args) => shrink::explained(args),
         Command::List(args) => list(args),
         Command::Real(args) => real::real(args),
         Command::Rerun(args) => fresh::child(args),

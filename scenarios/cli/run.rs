@@ -57,7 +57,7 @@ fn hunt<'a>(args: &RunArgs, chosen: &[Chosen<'a>]) -> Result<RunReport<'a>, CliE
     board.close();
     let replay = replay_command(args.vectors.as_deref());
     for trial in &mut trials {
-        save::failures(trial, &args.save);
+        save::failures(trial, &args.save, !args.no_shrink);
     }
     Ok(RunReport { trials, wall: begun.elapsed(), threads, replay })
 }

@@ -3,18 +3,23 @@
 //! A hunt keeps neither while it runs. A failing seed is therefore run once more with both switched on; if it does not
 //! fail in the same way, the system on trial is not deterministic, and that is what is reported.
 
-use std::{fmt::Write as _, fs, io, path::Path};
+use std::{fmt::Write as _, fs, io, path::Path, time::Duration};
 
 use stormproof_reports::Trial;
 use stormproof_sim::{
     check::invariant::Violation,
-    hunt::Run,
+    hunt::{AnyPlan, Run, Smallest, Suite},
     world::{Settings, trace::Line},
 };
 
+use super::shrink;
+
+/// How long a failure is shrunk for.
+const SHRINKING: Duration = Duration::from_secs(10);
+
 /// Saves the first failure of each kind. Where that is impossible the failure is still a failure: it says so, and the
 /// seed remains.
-pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path) {
+pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path, shrinks: bool) {
     let Trial { suite, report, .. } = trial;
     for (fingerprint, failure) in &mut report.failures {
         let run = suite.run_seed(failure.seed, &Settings { words: true, record: true });
@@ -24,10 +29,27 @@ pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path) {
             report.differing.push(failure.seed);
         }
         match write(suite.name(), &run, dir) {
-            Ok(path) => failure.plan = Some(path),
+            Ok(path) => {
+                let smallest = shrinks.then(|| smallest(*suite, &run, Path::new(&path))).transpose();
+                match smallest {
+                    Ok(smallest) => failure.smallest = smallest.flatten(),
+                    Err(error) => eprintln!("stormproof: cannot shrink {path}: {error}"),
+                }
+                failure.plan = Some(path);
+            }
             Err(error) => eprintln!("stormproof: cannot save a plan in {}: {error}", dir.display()),
         }
     }
+}
+
+/// Looks for the smallest plan that fails as a run does, and saves it beside its plan.
+fn smallest(suite: &dyn Suite, run: &Run, path: &Path) -> Result<Option<Smallest>, String> {
+    let plan = AnyPlan::from_toml(run.plan.as_deref().unwrap_or_default())?;
+    let Some(shrunk) = shrink::smaller(suite, &plan, SHRINKING)? else { return Ok(None) };
+    let out = shrink::smallest(path);
+    fs::write(&out, shrunk.plan.to_toml()).map_err(|error| error.to_string())?;
+    let plan = out.display().to_string();
+    Ok(Some(Smallest { size: shrunk.after, candidates: shrunk.candidates, finished: shrunk.finished, plan }))
 }
 
 fn write(suite: &str, run: &Run, dir: &Path) -> io::Result<String> {
@@ -55,7 +77,7 @@ mod tests {
             history::Overlap,
             invariant::{Claim, Invariant, Probes},
         },
-        hunt::{AnyPlan, Case, Loaded, Suite, SuiteReport, scenario::PlanError},
+        hunt::{Case, Loaded, SuiteReport, scenario::PlanError},
         world::{
             RunResult,
             trace::{Happened, Lane},
@@ -139,7 +161,7 @@ mod tests {
         let mut report = SuiteReport::new(suite);
         report.add(suite.run_seed(5, &Settings::default()));
         let mut trial = Trial { suite, report, whole: true };
-        failures(&mut trial, dir);
+        failures(&mut trial, dir, false);
         trial.report
     }
 

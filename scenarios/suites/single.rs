@@ -140,6 +140,29 @@ impl Scenario for Single {
         (self.draw)(case, dice)
     }
 
+    fn simpler(&self, params: &Params) -> Vec<Params> {
+        let with = |change: &dyn Fn(&mut Params)| {
+            let mut simpler = params.clone();
+            change(&mut simpler);
+            simpler
+        };
+        let plain = L1Persist::Delta { merge_after: 6 };
+        let tried = [
+            with(&|simpler| simpler.habits.clients -= u32::from(simpler.habits.clients > 1)),
+            with(&|simpler| simpler.habits.managers.clear()),
+            with(&|simpler| drop(simpler.habits.managers.pop())),
+            with(&|simpler| simpler.ledger = LedgerConfig::default()),
+            with(&|simpler| simpler.metric = Metric::L2),
+            with(&|simpler| simpler.log_format = LogFormat::Binary),
+            with(&|simpler| simpler.log_file_bytes = 65_536),
+            with(&|simpler| simpler.l1_persist = plain),
+            with(&|simpler| simpler.habits.keys = 1),
+            with(&|simpler| simpler.habits.mix = Mix::even()),
+        ];
+        let is_new = |simpler: &Params| toml::Value::try_from(simpler) != toml::Value::try_from(params);
+        tried.into_iter().filter(is_new).collect()
+    }
+
     fn stage(
         &self,
         _: usize,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::scenario::{Run, Suite};
+use super::{
+    scenario::{Run, Suite},
+    shrink::Size,
+};
 use crate::{
     check::{
         history::Overlap,
@@ -84,6 +87,21 @@ pub struct Failure {
     pub runs: u64,
     /// Where the plan was saved.
     pub plan: Option<String>,
+    /// The smallest plan that fails in the same way, if one was looked for.
+    pub smallest: Option<Smallest>,
+}
+
+/// The smallest plan that was found for a failure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Smallest {
+    /// Its size.
+    pub size: Size,
+    /// How many candidates were tried.
+    pub candidates: u64,
+    /// Whether nothing more could be taken out, rather than time.
+    pub finished: bool,
+    /// Where it was saved.
+    pub plan: String,
 }
 
 /// What a suite's runs have shown.
@@ -152,7 +170,7 @@ impl SuiteReport {
         if let Some(violation) = result.violation {
             self.failed += 1;
             let case = self.cases[case].name.clone();
-            self.add_failure(Failure { seed, case, violation, runs: 1, plan: None });
+            self.add_failure(Failure { seed, case, violation, runs: 1, plan: None, smallest: None });
         }
     }
 

@@ -4,6 +4,8 @@
 //! *active*: for the very event that met it, or for a while. It is **delivered** when it has changed what somebody
 //! saw: an error was returned, a message was lost, a process died. A fault that was never delivered proves nothing.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use stormproof_contract::DiskOp;
 
@@ -412,6 +414,51 @@ impl Fault {
     pub fn amount(mut self, amount: u64) -> Self {
         self.amount = amount;
         self
+    }
+}
+
+impl fmt::Display for Fault {
+    /// `power_loss on n0, at step 3 behind commit.begin (passing 2)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind.name())?;
+        match self.on {
+            Target::All => {}
+            Target::Node(node) => write!(f, " on n{node}")?,
+            Target::Link { from, to } => write!(f, " on n{from}>n{to}")?,
+        }
+        if let Some(path) = &self.path {
+            write!(f, " of {path}")?;
+        }
+        write!(f, ", {}", self.at)?;
+        if let Some(time) = self.lasting {
+            write!(f, ", for {time}")?;
+        }
+        if self.chance != always() {
+            write!(f, ", with a chance of {}%", f64::from(self.chance.0) / 10_000.0)?;
+        }
+        if self.amount != 0 {
+            write!(f, ", amount {}", self.amount)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let after = |after: &bool| if *after { ", once it took effect" } else { "" };
+        match self {
+            Trigger::Time(time) => write!(f, "{time} into the run"),
+            Trigger::Point { name, hit } => write!(f, "at {name} (passing {hit})"),
+            Trigger::Call { op, path, nth, after: late } => {
+                let op = op.map_or("disk", DiskOp::name);
+                let path = path.as_deref().map(|path| format!(" on {path}")).unwrap_or_default();
+                write!(f, "at {op} call {nth}{path}{}", after(late))
+            }
+            Trigger::Beyond { name, hit, nth, after: late } => {
+                write!(f, "at step {nth} behind {name} (passing {hit}){}", after(late))
+            }
+            Trigger::Effect { nth } => write!(f, "after effect {nth}"),
+        }
     }
 }
 
