@@ -52,7 +52,7 @@ impl ExplainReport<'_> {
         out.push_str("\nHow likely it fails, if all is drawn anew from some moment on\n");
         self.explanation.chances.iter().for_each(|chance| chance_text(&mut out, chance));
         let inevitable = self.explanation.inevitable();
-        let since = |chance: &Chance| format!("from {} on, after: {}", duration(chance.at), chance.after);
+        let since = |chance: &Chance| format!("from {} ms on, after: {}", millis(chance.at), chance.after);
         field(&mut out, "inevitable", &inevitable.map_or("never before the end".into(), since));
         out
     }
@@ -84,9 +84,9 @@ fn role_text(out: &mut String, role: &Role) {
     if let Some(struck) = role.struck {
         let place = struck.place;
         let words = format!(
-            "struck n{} at {}, {} steps behind {} (passing {})",
+            "struck n{} at {} ms, {} steps behind {} (passing {})",
             struck.node,
-            duration(struck.at),
+            millis(struck.at),
             place.steps,
             place.point,
             place.hit
@@ -106,6 +106,11 @@ fn nearest_text(out: &mut String, nearest: &Nearest) {
     }
 }
 
+/// A moment in milliseconds, fine enough to tell it from the next.
+fn millis(ns: u64) -> String {
+    format!("{}.{:03}", ns / 1_000_000, ns / 1_000 % 1_000)
+}
+
 fn chance_text(out: &mut String, chance: &Chance) {
     let filled = (chance.failed as usize * BAR).checked_div(chance.of as usize).unwrap_or(0);
     let percent = (chance.failed * 100).checked_div(chance.of).unwrap_or(0);
@@ -114,7 +119,7 @@ fn chance_text(out: &mut String, chance: &Chance) {
     if after.len() < chance.after.len() {
         after.push_str("...");
     }
-    let _ = writeln!(out, "  {:>10}  {bar} {percent:>3}%  {after}", duration(chance.at));
+    let _ = writeln!(out, "  {:>9} ms  {bar} {percent:>3}%  {after}", millis(chance.at));
 }
 
 /// What `explain --json` writes.

@@ -1,6 +1,8 @@
 //! Why a plan fails: which of its faults it takes, where it parts from the nearest run that holds, and since when the
 //! failure could not be averted any more.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::scenario::{AnyPlan, Loaded, PlanError, Run, Suite};
@@ -199,13 +201,10 @@ fn moments(lines: &[Line]) -> Vec<(u64, String)> {
                 | Happened::Replied
         )
     };
-    let mut moments: Vec<(u64, String)> = vec![(0, "the start".into())];
-    for line in lines.iter().filter(|line| matters(line)) {
-        match moments.last_mut() {
-            Some((at, after)) if *at == line.at + 1 => after.clone_from(&line.words),
-            _ => moments.push((line.at + 1, line.words.clone())),
-        }
-    }
+    // What a node does, it does at its own clock: lines are in the order of cause, not quite in that of time.
+    let mut by_time = BTreeMap::from([(0, "the start".into())]);
+    by_time.extend(lines.iter().filter(|line| matters(line)).map(|line| (line.at + 1, line.words.clone())));
+    let moments: Vec<(u64, String)> = by_time.into_iter().collect();
     let step = moments.len().div_ceil(MOMENTS_MAX).max(1);
     let last = moments.len() - 1;
     moments.into_iter().enumerate().filter(|(n, _)| n % step == 0 || *n == last).map(|(_, moment)| moment).collect()

@@ -34,7 +34,8 @@ pub struct Plan<Op> {
     pub trace: String,
     /// What the suite drew, in its own terms.
     pub params: toml::Value,
-    /// How the world behaves.
+    /// How the world behaves, where that is not the mild default.
+    #[serde(serialize_with = "unusual")]
     pub tuning: Tuning,
     /// What goes wrong.
     #[serde(default, rename = "fault")]
@@ -45,6 +46,14 @@ pub struct Plan<Op> {
     /// The draws that were not mild.
     #[serde(default)]
     pub draws: Overrides,
+}
+
+/// The settings that are not the default: nobody wants to read the others.
+fn unusual<S: serde::Serializer>(tuning: &Tuning, serializer: S) -> Result<S::Ok, S::Error> {
+    let table = |tuning| toml::Table::try_from(tuning).map_err(serde::ser::Error::custom);
+    let (mut settings, usual) = (table(tuning)?, table(&Tuning::default())?);
+    settings.retain(|name, value| usual.get(name) != Some(value));
+    settings.serialize(serializer)
 }
 
 /// An operation of a plan.

@@ -12,7 +12,7 @@ use super::{
 
 /// The settings of one world. Saved in plans.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Tuning {
     /// What power loss may leave.
     pub power: Profile,
