@@ -15,7 +15,7 @@ use stormproof_sim::{
     },
 };
 
-use super::run::{RunReport, Trial, exit_code};
+use super::run::{Regression, RunReport, Trial, exit_code};
 
 /// The version of every JSON document of this command.
 pub const SCHEMA: u32 = 1;
@@ -39,8 +39,19 @@ struct Document<'a> {
     /// `holds`, `warning`, `unproven` or `fell`.
     verdict: &'static str,
     exit_code: u8,
+    regressions: Vec<RegressionDocument<'a>>,
     suites: Vec<SuiteDocument<'a>>,
     times: Times<'a>,
+}
+
+/// A plan that once failed.
+#[derive(Serialize)]
+struct RegressionDocument<'a> {
+    name: &'a str,
+    suite: &'a str,
+    why: &'a str,
+    verdict: &'static str,
+    reasons: Vec<String>,
 }
 
 /// One suite.
@@ -208,6 +219,7 @@ impl<'a> Document<'a> {
             command: "run",
             verdict: verdict_name(&verdict),
             exit_code: exit_code(&verdict),
+            regressions: run.regressions.iter().map(regression).collect(),
             suites: run.trials.iter().map(|trial| suite(run, trial)).collect(),
             times: Times {
                 wall_ns: run.wall.as_nanos() as u64,
@@ -216,6 +228,12 @@ impl<'a> Document<'a> {
             },
         }
     }
+}
+
+fn regression(regression: &Regression) -> RegressionDocument<'_> {
+    let verdict = regression.verdict();
+    let Regression { name, suite, why, .. } = regression;
+    RegressionDocument { name, suite, why, verdict: verdict_name(&verdict), reasons: reasons(verdict) }
 }
 
 fn suite<'a>(run: &'a RunReport<'_>, trial: &'a Trial<'_>) -> SuiteDocument<'a> {

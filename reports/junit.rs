@@ -11,15 +11,33 @@ use stormproof_sim::hunt::{CaseReport, Failure, Verdict};
 
 use super::{
     layout::plural,
-    run::{ReplayCommand, RunReport, Trial},
+    run::{Regression, ReplayCommand, RunReport, Trial},
 };
 
 /// The whole report.
 pub fn render(run: &RunReport<'_>) -> Result<String, RenderError> {
     let mut report = Report::new("stormproof");
     report.set_time(run.wall);
+    if !run.regressions.is_empty() {
+        report.add_test_suite(regressions(&run.regressions));
+    }
     report.add_test_suites(run.trials.iter().map(|trial| suite(trial, &run.replay)));
     report.to_string()
+}
+
+fn regressions(all: &[Regression]) -> TestSuite {
+    let mut suite = TestSuite::new("regressions");
+    for regression in all {
+        let status = match regression.verdict() {
+            Verdict::Holds | Verdict::Warning(_) => TestCaseStatus::success(),
+            Verdict::Unproven(why) => non_success(NonSuccessKind::Error, "unproven", &why),
+            Verdict::Fell(why) => non_success(NonSuccessKind::Failure, "fell", &why),
+        };
+        let mut case = TestCase::new(regression.name.as_str(), status);
+        case.set_classname("stormproof.regressions");
+        suite.add_test_case(case);
+    }
+    suite
 }
 
 fn suite(trial: &Trial<'_>, replay: &ReplayCommand) -> TestSuite {

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use stormproof_sim::{
-    check::invariant::Claim,
+    check::invariant::{Claim, Violation},
     hunt::{Failure, Suite, SuiteReport, Verdict},
     world::stage::{LIVENESS, NO_PANIC},
 };
 
 /// A whole hunt.
 pub struct RunReport<'a> {
+    /// Plans that once failed, played first.
+    pub regressions: Vec<Regression>,
     /// Suite by suite.
     pub trials: Vec<Trial<'a>>,
     /// How long it took.
@@ -30,6 +32,48 @@ pub struct Trial<'a> {
     pub whole: bool,
 }
 
+/// A plan that once failed, and how it ended now.
+#[derive(Clone, Debug)]
+pub struct Regression {
+    /// Its name.
+    pub name: String,
+    /// Its suite.
+    pub suite: String,
+    /// The bug it once showed, and the claim that fell then.
+    pub why: String,
+    /// How it ended.
+    pub end: RegressionEnd,
+}
+
+/// How a plan that once failed ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RegressionEnd {
+    /// It holds.
+    Holds,
+    /// It fell.
+    Fell(Violation),
+    /// It holds, but these of its faults struck nobody.
+    Idle(Vec<u32>),
+    /// It cannot be read.
+    Unreadable(String),
+}
+
+impl Regression {
+    /// What it has shown.
+    pub fn verdict(&self) -> Verdict {
+        let named = |words: String| vec![format!("regression {}: {words}", self.name)];
+        match &self.end {
+            RegressionEnd::Holds => Verdict::Holds,
+            RegressionEnd::Fell(violation) => Verdict::Fell(named(violation.fingerprint())),
+            RegressionEnd::Idle(ids) => {
+                let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+                Verdict::Unproven(named(format!("fault {} struck nobody", ids.join(" and "))))
+            }
+            RegressionEnd::Unreadable(words) => Verdict::Unproven(named(words.clone())),
+        }
+    }
+}
+
 /// The words by which a failing run is played again.
 #[derive(Clone, Debug)]
 pub struct ReplayCommand {
@@ -43,7 +87,8 @@ impl RunReport<'_> {
     /// The gravest verdict of all suites. No suite at all proves nothing.
     pub fn verdict(&self) -> Verdict {
         let nothing = || Verdict::Unproven(vec!["no suite was run".into()]);
-        self.trials.iter().map(Trial::verdict).max_by_key(gravity).unwrap_or_else(nothing)
+        let regressions = self.regressions.iter().map(Regression::verdict);
+        self.trials.iter().map(Trial::verdict).chain(regressions).max_by_key(gravity).unwrap_or_else(nothing)
     }
 }
 

@@ -12,7 +12,7 @@ use stormproof_sim::{
 use super::{
     json::is_point,
     layout::{count, duration, field, list, plural, table, verbatim},
-    run::{ReplayCommand, RunReport, Trial, exit_code},
+    run::{Regression, RegressionEnd, ReplayCommand, RunReport, Trial, exit_code},
     shrink::size,
 };
 
@@ -24,6 +24,7 @@ const EVIDENCE_LINES_MAX: usize = 8;
 /// The whole report.
 pub fn render(run: &RunReport<'_>) -> String {
     let mut out = String::new();
+    regressions(&mut out, &run.regressions);
     for trial in &run.trials {
         block(&mut out, trial);
         out.push('\n');
@@ -39,6 +40,21 @@ pub fn render(run: &RunReport<'_>) -> String {
     }
     conclusion(&mut out, run);
     out
+}
+
+fn regressions(out: &mut String, all: &[Regression]) {
+    if all.is_empty() {
+        return;
+    }
+    let (held, other): (Vec<_>, Vec<_>) = all.iter().partition(|regression| regression.end == RegressionEnd::Holds);
+    let _ = writeln!(out, "regressions: {} of {} plans that once failed hold", held.len(), all.len());
+    for regression in other {
+        if let Verdict::Fell(why) | Verdict::Unproven(why) = regression.verdict() {
+            field(out, "", &why.join("; "));
+            field(out, "", &format!("it once showed: {}", regression.why));
+        }
+    }
+    out.push('\n');
 }
 
 const LEGEND: [(&str, &str); 6] = [

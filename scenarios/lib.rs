@@ -7,11 +7,13 @@
 //! | [`workloads`] | what clients do |
 //! | [`invariants`] | what must hold |
 //! | [`real`] | the engine as a process of its own, killed for real |
+//! | [`regressions`] | plans that once failed |
 //! | [`vectors`] | embeddings from a file |
 
 pub mod cli;
 pub mod invariants;
 pub mod real;
+pub mod regressions;
 pub mod suites;
 pub mod vectors;
 pub mod workloads;

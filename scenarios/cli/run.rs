@@ -20,7 +20,7 @@ use super::{
     select::{Chosen, choose},
     vectors,
 };
-use crate::suites;
+use crate::{regressions, suites};
 
 /// One run in so many is repeated in a fresh process.
 const SAMPLE_EVERY: u64 = 20;
@@ -51,6 +51,8 @@ fn hunt<'a>(args: &RunArgs, chosen: &[Chosen<'a>]) -> Result<RunReport<'a>, CliE
     let threads = args.jobs.map_or_else(processors, usize::from);
     let board = Board::new();
     let time = args.time * HUNTING_PERCENT / 100 / chosen.len().max(1) as u32;
+    board.begin("regressions");
+    let regressions = regressions::play(&chosen.iter().map(|chosen| chosen.suite).collect::<Vec<_>>());
     let mut trials: Vec<_> = chosen.iter().map(|chosen| trial(args, chosen, time, threads, &board)).collect();
     board.begin("self-check");
     fresh::check(&mut trials, args.vectors.as_deref(), threads)?;
@@ -59,7 +61,7 @@ fn hunt<'a>(args: &RunArgs, chosen: &[Chosen<'a>]) -> Result<RunReport<'a>, CliE
     for trial in &mut trials {
         save::failures(trial, &args.save, !args.no_shrink);
     }
-    Ok(RunReport { trials, wall: begun.elapsed(), threads, replay })
+    Ok(RunReport { regressions, trials, wall: begun.elapsed(), threads, replay })
 }
 
 pub(super) fn processors() -> usize {
