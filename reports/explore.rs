@@ -1,7 +1,8 @@
 //! What is reported of an exploration: points, states, recoveries run and saved, and what the bound has left out.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 use stormproof_sim::{
     hunt::{
@@ -13,6 +14,7 @@ use stormproof_sim::{
 
 use super::{
     json::{SCHEMA, document},
+    junit::RenderError,
     layout::{count, duration, field, plural, table, verbatim},
     run::{ReplayCommand, sentence},
 };
@@ -134,6 +136,23 @@ impl Explored<'_> {
         }
     }
 
+    /// The report as JUnit: a test case per workload, and one for what is unproven.
+    pub fn junit(&self) -> Result<String, RenderError> {
+        let mut suite = TestSuite::new(format!("explore {}", self.report.suite));
+        for workload in &self.report.workloads {
+            let fell = self.report.failures.values().filter(|found| found.case == workload.case);
+            let told: Vec<String> = fell.map(|found| found.violation.to_string()).collect();
+            let mut case = TestCase::new(format!("{}:{}", workload.case, workload.seed), status("fell", &told));
+            case.set_classname(format!("stormproof.explore.{}", self.report.suite));
+            suite.add_test_case(case);
+        }
+        suite.add_test_case(TestCase::new("(the whole suite)", status("unproven", &self.report.unproven)));
+        suite.set_time(Duration::from_nanos(self.wall_ns));
+        let mut report = Report::new("stormproof");
+        report.add_test_suite(suite);
+        report.to_string()
+    }
+
     /// The report as JSON.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         document(&Document {
@@ -151,6 +170,15 @@ impl Explored<'_> {
             },
         })
     }
+}
+
+fn status(kind: &str, why: &[String]) -> TestCaseStatus {
+    let [first, ..] = why else { return TestCaseStatus::success() };
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_type(kind);
+    status.set_message(first.lines().next().unwrap_or_default());
+    status.set_description(why.join("\n\n"));
+    status
 }
 
 /// What `explore --json` writes.

@@ -27,7 +27,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<u8, CliError> {
     let vectors = vectors(args.vectors.as_deref())?;
     let suites = suites::all(vectors.as_ref());
     let (suite, case) = one(&suites, &args.suite)?;
-    let json = Output::open(args.json.as_deref())?;
+    let (json, junit) = (Output::open(args.json.as_deref())?, Output::open(args.junit.as_deref())?);
     let threads = args.jobs.map_or_else(processors, usize::from);
     let exploration = Exploration {
         operations: args.ops,
@@ -52,6 +52,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<u8, CliError> {
     let explored = Explored { suite, report: &report, wall_ns, threads, replay };
     say(&explored.text());
     json.map(|file| file.write(&explored.json()?)).transpose()?;
+    junit.map(|file| file.write(&explored.junit()?)).transpose()?;
     Ok(explored.exit_code())
 }
 

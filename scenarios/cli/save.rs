@@ -14,6 +14,9 @@ use stormproof_sim::{
 
 use super::shrink;
 
+/// So many failures of a suite are shrunk; whoever has more has other worries.
+const SHRUNK_MAX: usize = 6;
+
 /// How long a failure is shrunk for.
 const SHRINKING: Duration = Duration::from_secs(10);
 
@@ -21,7 +24,7 @@ const SHRINKING: Duration = Duration::from_secs(10);
 /// seed remains.
 pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path, shrinks: bool) {
     let Trial { suite, report, .. } = trial;
-    for (fingerprint, failure) in &mut report.failures {
+    for (place, (fingerprint, failure)) in report.failures.iter_mut().enumerate() {
         let run = suite.run_seed(failure.seed, &Settings { words: true, record: true });
         let again = run.result.violation.as_ref().map(Violation::fingerprint);
         if again.as_ref() != Some(fingerprint) {
@@ -30,7 +33,8 @@ pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path, shrinks: bool) {
         }
         match write(suite.name(), &run, dir) {
             Ok(path) => {
-                let smallest = shrinks.then(|| smallest(*suite, &run, Path::new(&path))).transpose();
+                let smallest =
+                    (shrinks && place < SHRUNK_MAX).then(|| smallest(*suite, &run, Path::new(&path))).transpose();
                 match smallest {
                     Ok(smallest) => failure.smallest = smallest.flatten(),
                     Err(error) => eprintln!("stormproof: cannot shrink {path}: {error}"),
