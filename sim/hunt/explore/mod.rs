@@ -192,14 +192,17 @@ impl Trip<'_> {
 
     /// Lives the workload once, without a death, and looks at every moment of it. Says whether there is but one node.
     fn survey(&mut self) -> (Candidates, bool) {
-        let study = Study { survey_from: Some(1), ..Study::default() };
+        // With a script that loses nothing, so that questions before the first crash are counted as they will be.
+        let script = Some(Script::new(Vec::new(), Rest::Kept));
+        let study = Study { survey_from: Some(1), script, reseed: None };
         let (run, studied) = self.loaded.run(&self.plan.faults, study, &Settings::default());
         if let Some(violation) = run.result.violation {
             self.book(violation, &self.plan.faults, Vec::new(), 1);
         }
         let alone = studied.spots.iter().all(|spot| spot.node == 0);
         let mut candidates = Candidates::default();
-        let scene = Scene { faults: &self.plan.faults, answers: &[], bound: self.settings.bound, alone };
+        let given = answers(&studied.asked);
+        let scene = Scene { faults: &self.plan.faults, answers: &given, bound: self.settings.bound, alone };
         studied.spots.iter().for_each(|spot| candidates.add(spot, scene));
         (candidates, alone)
     }
@@ -232,10 +235,9 @@ impl Trip<'_> {
                 self.report.busy_ns += busy_ns;
                 next.absorb(deaths);
                 failed += failures.values().map(|(_, _, states)| states).sum::<u64>();
-                if idle > 0 {
-                    self.report
-                        .unproven
-                        .push(format!("{idle} runs of {} did not die where they were to", self.plan.case));
+                if let (1.., Some(death)) = (idle, candidate.faults.last()) {
+                    let case = &self.plan.case;
+                    self.report.unproven.push(format!("{idle} runs of {case} did not die as they were to: {death}"));
                 }
                 for (violation, answers, states) in failures.into_values() {
                     self.book(violation, &candidate.faults, answers, states);
