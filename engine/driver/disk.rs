@@ -83,6 +83,21 @@ impl Place<'_> {
         open_in(&self.dir, self.name(), flags).map_err(|errno| self.fail(errno))
     }
 
+    /// Opens what must be a file. Opened to read, a directory would pass for one until its first read.
+    fn open_file(&self, flags: OFlags) -> DiskResult<fs::File> {
+        let file = self.open(flags)?;
+        match rustix::fs::fstat(&file).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            Ok(FileType::RegularFile) => Ok(file.into()),
+            Ok(_) => Err(self.fail(Errno::ISDIR)),
+            Err(errno) => Err(self.fail(errno)),
+        }
+    }
+
+    /// Whether a directory has the name.
+    fn is_dir(&self) -> bool {
+        is_dir(&self.dir, self.name(), FileType::Unknown).unwrap_or(false)
+    }
+
     fn fail(&self, errno: Errno) -> DiskError {
         DiskError::new(self.op, &self.full, kind_of(errno))
     }
@@ -138,13 +153,8 @@ impl Disk for RealDisk {
             Open::Truncate => OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC,
         };
         let place = self.locate(DiskOp::Open, path)?;
-        let file = place.open(flags)?;
-        // Opened to read, a directory would pass for a file until its first read.
-        match rustix::fs::fstat(&file).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-            Ok(FileType::RegularFile) => Ok(Arc::new(RealFile::new(file.into(), place.full))),
-            Ok(_) => Err(DiskError::new(DiskOp::Open, &place.full, DiskErrorKind::WrongKind)),
-            Err(errno) => Err(place.fail(errno)),
-        }
+        let file = place.open_file(flags)?;
+        Ok(Arc::new(RealFile::new(file, place.full)))
     }
 
     fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
@@ -170,16 +180,19 @@ impl Disk for RealDisk {
     fn link(&self, existing: &str, new: &str) -> DiskResult<()> {
         failpoints::before(DiskOp::Link, existing)?;
         let (existing, new) = (self.locate(DiskOp::Link, existing)?, self.locate(DiskOp::Link, new)?);
-        rustix::fs::linkat(&existing.dir, existing.name(), &new.dir, new.name(), AtFlags::empty())
-            .map_err(|errno| existing.fail(errno))
+        match rustix::fs::linkat(&existing.dir, existing.name(), &new.dir, new.name(), AtFlags::empty()) {
+            // How the system says that it links no directories, among other things.
+            Err(Errno::PERM) if existing.is_dir() => Err(existing.fail(Errno::ISDIR)),
+            done => done.map_err(|errno| existing.fail(errno)),
+        }
     }
 
     fn clone_file(&self, from: &str, to: &str) -> DiskResult<()> {
         failpoints::before(DiskOp::Clone, from)?;
-        let source = self.locate(DiskOp::Clone, from)?.open(OFlags::RDONLY)?;
+        let source = self.locate(DiskOp::Clone, from)?.open_file(OFlags::RDONLY)?;
         let place = self.locate(DiskOp::Clone, to)?;
         let target = place.open(OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
-        share_or_copy(&source.into(), &target.into()).map_err(|e| {
+        share_or_copy(&source, &target.into()).map_err(|e| {
             // Half a copy must not stay under the name of a whole one. Should this fail too, the first error says more.
             let _ = rustix::fs::unlinkat(&place.dir, place.name(), AtFlags::empty());
             DiskError::new(DiskOp::Clone, &place.full, kind_of_std(&e))

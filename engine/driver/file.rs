@@ -58,6 +58,11 @@ impl File for RealFile {
     fn read(&self, parts: &mut [ReadAt<'_>]) -> DiskResult<()> {
         self.before(DiskOp::Read)?;
         for part in parts {
+            // Beyond every file. The kernel calls such an offset or its end negative, and refuses it.
+            if part.offset.saturating_add(part.buf.len() as u64) > i64::MAX as u64 {
+                part.filled = 0;
+                continue;
+            }
             part.filled = retry_on_intr(|| rustix::io::pread(&self.file, &mut *part.buf, part.offset))
                 .map_err(|errno| self.fail(DiskOp::Read, kind_of(errno)).at(part.offset))?;
         }

@@ -65,7 +65,7 @@ pub(crate) struct Machine {
     pub(crate) fs: Fs,
     /// Grows when open handles become void: with power loss and host loss.
     pub(crate) epoch: u32,
-    pub(crate) locks: BTreeMap<String, u32>,
+    pub(crate) locks: BTreeMap<Ino, u32>,
     /// How many power losses this machine has had, as an entity for draws.
     pub(crate) power_losses: u32,
     pub(crate) clock: MachineClock,

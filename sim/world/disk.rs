@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use stormproof_contract::{Disk, DiskError, DiskErrorKind, DiskOp, DiskResult, Entry, File, Lock, Meta, Open, ReadAt};
+use stormproof_contract::{
+    Disk, DiskError, DiskErrorKind, DiskOp, DiskResult, Entry, File, Lock, Meta, Open, ReadAt, check_path,
+};
 
 use super::{
     armory::Met,
@@ -47,7 +49,7 @@ pub(crate) enum Task {
 pub(crate) struct SimDisk {
     pub(crate) shared: Arc<Shared>,
     pub(crate) holder: Holder,
-    /// The directory that paths are relative to, as the node would name it: ends with `/`, or is empty.
+    /// The directory that paths are relative to, as the node would name it.
     pub(crate) inside: String,
 }
 
@@ -61,9 +63,10 @@ struct SimFile {
     writable: bool,
 }
 
+/// A lock is the file's and not the name's, as with `flock`: it stays with a file that is renamed.
 struct SimLock {
     disk: SimDisk,
-    path: String,
+    ino: Ino,
 }
 
 /// What the faults make of a call.
@@ -259,28 +262,29 @@ impl SimDisk {
         core.kill(self.holder.node, death);
     }
 
-    /// The path on the machine. That it leads nowhere else is checked by the file system, part by part: a path that
-    /// begins with `/`, or climbs, is none of its paths.
-    fn full(&self, path: &str) -> String {
+    /// The path on the machine of one that is as the node would name it. Checked here and not on the machine alone,
+    /// where the node's own directory is one among others, with a name by which it could be removed.
+    fn full(&self, named: &str) -> Result<String, DiskErrorKind> {
         let root = Core::root(self.holder.node);
-        let mut full = String::with_capacity(root.len() + self.inside.len() + path.len() + 1);
-        full.push_str(&root);
-        if !self.inside.is_empty() || !path.is_empty() {
-            full.push('/');
-            full.push_str(&self.inside);
-            full.push_str(path);
+        match named {
+            "" => Ok(root),
+            named if check_path(named) => Ok(format!("{root}/{named}")),
+            _ => Err(DiskErrorKind::BadPath),
         }
-        if path.is_empty() && full.ends_with('/') {
-            full.pop();
-        }
-        full
+    }
+
+    /// The same for what must have a name: the node's own directory has none.
+    fn place(&self, named: &str) -> Result<String, DiskErrorKind> {
+        if named.is_empty() { Err(DiskErrorKind::BadPath) } else { self.full(named) }
     }
 
     /// As the node would name it, for faults, traces and errors.
     fn named(&self, path: &str) -> String {
-        let mut named = self.inside.clone();
-        named.push_str(path);
-        named
+        match (self.inside.as_str(), path) {
+            ("", path) => path.to_owned(),
+            (inside, "") => inside.to_owned(),
+            (inside, path) => format!("{inside}/{path}"),
+        }
     }
 
     /// A call on a name rather than on an open file.
@@ -294,7 +298,9 @@ impl SimDisk {
         let class = path_class(&named);
         self.call(op, &named, PathClass::new(&class), |core, _| {
             let machine = core.nodes[self.holder.node as usize].machine;
-            act(core, machine, &self.full(path))
+            let any_directory = matches!(op, DiskOp::SyncDir | DiskOp::List | DiskOp::Free);
+            let full = if any_directory { self.full(&named) } else { self.place(&named) };
+            act(core, machine, &full?)
         })
     }
 }
@@ -323,7 +329,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
         self.on_name(DiskOp::Rename, from, |core, machine, full| {
-            let to = self.full(to);
+            let to = self.place(&self.named(to))?;
             core.machines[machine as usize].fs.rename(full, &to)
         })
     }
@@ -338,14 +344,14 @@ impl Disk for SimDisk {
 
     fn link(&self, existing: &str, new: &str) -> DiskResult<()> {
         self.on_name(DiskOp::Link, existing, |core, machine, full| {
-            let new = self.full(new);
+            let new = self.place(&self.named(new))?;
             core.machines[machine as usize].fs.link(full, &new)
         })
     }
 
     fn clone_file(&self, from: &str, to: &str) -> DiskResult<()> {
         self.on_name(DiskOp::Clone, from, |core, machine, full| {
-            let to = self.full(to);
+            let to = self.place(&self.named(to))?;
             let (fs, mut chooser) = core.fs(machine);
             fs.clone_file(full, &to, &mut chooser)
         })
@@ -365,22 +371,21 @@ impl Disk for SimDisk {
 
     fn try_lock(&self, path: &str) -> DiskResult<Box<dyn Lock>> {
         let node = self.holder.node;
-        let path = self.on_name(DiskOp::Lock, path, |core, machine, full| {
+        let ino = self.on_name(DiskOp::Lock, path, |core, machine, full| {
             let machine = &mut core.machines[machine as usize];
             let ino = machine.fs.open(full, Open::Create)?;
             machine.fs.close(ino);
-            if machine.locks.contains_key(full) {
+            if machine.locks.contains_key(&ino) {
                 return Err(DiskErrorKind::Locked);
             }
-            machine.locks.insert(full.to_owned(), node);
-            Ok(full.to_owned())
+            machine.locks.insert(ino, node);
+            Ok(ino)
         })?;
-        Ok(Box::new(SimLock { disk: self.clone(), path }))
+        Ok(Box::new(SimLock { disk: self.clone(), ino }))
     }
 
     fn scoped(&self, dir: &str) -> Arc<dyn Disk> {
-        let inside = format!("{}{dir}/", self.inside);
-        Arc::new(SimDisk { inside, ..self.clone() })
+        Arc::new(SimDisk { inside: self.named(dir), ..self.clone() })
     }
 
     fn point(&self, name: &'static str) -> DiskResult<()> {
@@ -510,7 +515,7 @@ impl Drop for SimLock {
         // The lock of a dead process is gone already, and may be another's by now.
         if self.disk.lives(&core) {
             let machine = core.nodes[self.disk.holder.node as usize].machine as usize;
-            core.machines[machine].locks.remove(&self.path);
+            core.machines[machine].locks.remove(&self.ino);
         }
     }
 }

@@ -79,6 +79,7 @@ impl Canon<'_> {
             Op::Size(ino, change) => {
                 self.node(Node::File(*ino));
                 self.mix.word(change.to);
+                self.mix.word(u64::from(change.written));
             }
         }
     }

@@ -111,7 +111,7 @@ impl File {
         }
         self.len_dirty = true;
         let end = at.offset + at.len as u64;
-        (end > self.len).then(|| self.resized(end, at.stamp))
+        (end > self.len).then(|| self.resized(end, at.stamp, true))
     }
 
     /// Whether a write replaces all that a page holds, so that its old versions need no resolving.
@@ -136,7 +136,7 @@ impl File {
         if len < self.len {
             self.cut_pages(len, stamp, choose);
         }
-        (len != self.len).then(|| self.resized(len, stamp))
+        (len != self.len).then(|| self.resized(len, stamp, false))
     }
 
     /// Zeroes what lies beyond `len`. On the disk that is one more version of each page, since the cut may not survive.
@@ -153,9 +153,9 @@ impl File {
         self.recount(len);
     }
 
-    fn resized(&mut self, to: u64, stamp: Stamp) -> SizeOp {
+    fn resized(&mut self, to: u64, stamp: Stamp, written: bool) -> SizeOp {
         let from = std::mem::replace(&mut self.len, to);
-        SizeOp { from, to, stamp }
+        SizeOp { from, to, stamp, written }
     }
 
     /// Reserves the pages up to `len`, if `free_pages` allow it.

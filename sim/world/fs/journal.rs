@@ -3,7 +3,11 @@
 //! Under `weakest` the list is only a record: syncs take from it what they made durable, in any order that keeps the
 //! order of operations on one name. Under `ordered` it is the file system's metadata journal: a sync commits all of it.
 
-use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+    sync::Arc,
+};
 
 use super::Ino;
 use super::content::PAGE;
@@ -31,6 +35,8 @@ pub(super) struct SizeOp {
     pub(super) from: u64,
     pub(super) to: u64,
     pub(super) stamp: Stamp,
+    /// Whether it came with bytes, which are written back page by page, and the length with them.
+    pub(super) written: bool,
 }
 
 /// Names, by directory and last part.
@@ -61,6 +67,13 @@ impl NameOp {
 }
 
 impl SizeOp {
+    /// The lengths that the disk may hold because of it, newest first.
+    pub(super) fn lens(&self, file: &File) -> impl Iterator<Item = u64> {
+        let page = PAGE as u64;
+        let on_the_way = if self.written { self.from / page..self.to.div_ceil(page) - 1 } else { 0..0 };
+        iter::once(self.to).chain(file.pages.undecided(on_the_way).map(move |at| (at + 1) * page))
+    }
+
     /// The journal holds this: the bytes in the pages that it brought in are on the disk. Of a cut nothing is asked: what
     /// lies beyond the length is dropped, or brought in again by a later growth.
     pub(super) fn commit(&self, file: &mut File) {

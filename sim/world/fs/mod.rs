@@ -18,7 +18,9 @@
 //!   them in any order, so a page may also be *torn*: each of its sectors shows any of its versions. A version is what
 //!   one call left in one page: a single write is never seen half in one sector.
 //! - *Lengths* are independent of pages. A file may have grown without the bytes (they are zeros then), and bytes
-//!   beyond the surviving length are gone. Any length since the last sync may be found.
+//!   beyond the surviving length are gone. Any length since the last sync may be found. Of a write that made the file
+//!   longer, so may the end of any page that is not synced, on the way from the old length to the new: the kernel writes
+//!   back some pages, records how far the file reaches with them, and then others.
 //! - *Names.* An operation on names (create, remove, link, rename) survives only together with all earlier pending
 //!   operations on the same name; apart from that, any set of them survives. A rename touches two names and is
 //!   indivisible. A name is durable once its directory is synced, a rename once both directories are. What lies in a

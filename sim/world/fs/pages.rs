@@ -13,7 +13,7 @@
 //! Invariants: a dirty page is cached; an entry says something that the settled content does not. Dropping the cache
 //! of a settled page changes nothing, so the model keeps none: bit rot on a settled page is seen by the next read.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use super::choose::{Choice, Choose, pick};
 use super::content::{Content, SECTORS, Span};
@@ -100,6 +100,11 @@ impl Pages {
     pub(super) fn newest(&self, page: u64) -> Content {
         let newest = self.unsettled.get(&page).and_then(|entry| entry.newer.last());
         newest.map_or_else(|| self.settled(page), |version| version.content.clone())
+    }
+
+    /// The pages of a range of which the disk may hold another version, last first.
+    pub(super) fn undecided(&self, pages: Range<u64>) -> impl Iterator<Item = u64> {
+        self.unsettled.range(pages).rev().filter(|(_, entry)| !entry.newer.is_empty()).map(|(page, _)| *page)
     }
 
     /// Shows `cache` to readers, and sends `reaches` to the disk.

@@ -4,7 +4,10 @@
 //! decided when they are first read, so that the cost of a crash follows what the recovery reads, and so that an
 //! explorer branches only where it matters.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::choose::{Choice, Choose, pick};
 use super::journal::{NameSet, Op};
@@ -46,21 +49,19 @@ impl Fs {
         }
     }
 
-    /// `weakest`: each file has any of its lengths since its last sync.
+    /// `weakest`: each file has any of its lengths since its last sync, and a write that made it longer may have done so
+    /// up to the end of any page that was written back.
     fn keep_any_sizes(&mut self, ops: &[Op], choose: &mut dyn Choose) {
-        let mut lens: BTreeMap<Ino, Vec<u64>> = BTreeMap::new();
+        let mut lens: BTreeMap<Ino, Lens> = BTreeMap::new();
         for op in ops.iter().rev() {
             let Op::Size(ino, change) = op else { continue };
-            let lens = lens.entry(*ino).or_default();
-            if !lens.contains(&change.to) {
-                lens.push(change.to);
-            }
+            let Some(file) = self.files.get(ino) else { continue };
+            lens.entry(*ino).or_default().extend(change.lens(file));
         }
         for (ino, mut lens) in lens {
-            let Some(file) = self.files.get_mut(&ino).map(Arc::make_mut) else { continue };
-            if !lens.contains(&file.disk_len) {
-                lens.push(file.disk_len);
-            }
+            let file = self.file_mut(ino);
+            lens.extend([file.disk_len]);
+            let lens = lens.newest_first;
             file.disk_len = lens[pick(choose, Choice::Size { path: &file.path, lens: &lens }, lens.len())];
         }
     }
@@ -95,5 +96,18 @@ impl Fs {
         });
         self.garbage = true;
         self.collect();
+    }
+}
+
+/// Lengths without repetition.
+#[derive(Default)]
+struct Lens {
+    known: BTreeSet<u64>,
+    newest_first: Vec<u64>,
+}
+
+impl Lens {
+    fn extend(&mut self, lens: impl IntoIterator<Item = u64>) {
+        self.newest_first.extend(lens.into_iter().filter(|len| self.known.insert(*len)));
     }
 }

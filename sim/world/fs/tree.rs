@@ -103,7 +103,7 @@ impl Fs {
         if copy.charged_pages > self.free_pages() {
             return Err(DiskErrorKind::NoSpace);
         }
-        let change = SizeOp { from: 0, to: copy.len, stamp };
+        let change = SizeOp { from: 0, to: copy.len, stamp, written: true };
         let ino = self.create(to, place, copy);
         self.note_size(ino, (change.to > 0).then_some(change));
         Ok(())

@@ -178,8 +178,12 @@ fn sector(bytes: &[u8], at: usize, len: usize) -> Vec<u8> {
     sector
 }
 
-fn assert_legal(found: &[u8], states: &[Vec<u8>]) {
-    assert!(states.iter().any(|state| state.len() == found.len()), "a length it never had: {}", found.len());
+fn assert_legal(profile: Profile, found: &[u8], states: &[Vec<u8>]) {
+    // Under `weakest` a file that grew may have done so up to the end of a page.
+    let on_the_way = |pair: &[Vec<u8>]| (pair[0].len()..pair[1].len()).contains(&found.len());
+    let grew = profile == Profile::Weakest && found.len().is_multiple_of(4096) && states.windows(2).any(on_the_way);
+    let had = states.iter().any(|state| state.len() == found.len());
+    assert!(had || grew, "a length it never had: {}", found.len());
     for at in 0..found.len().div_ceil(512) {
         let shown = sector(found, at, found.len());
         let legal = states.iter().any(|state| sector(state, at, found.len()) == shown);
@@ -211,8 +215,8 @@ proptest! {
             let mut choose = Random(seed);
             fs.lose_power(&mut choose);
             let image = image(&mut fs, &mut choose);
-            assert_legal(&image["a"], &history(&changes, 0));
-            assert_legal(&image["d/a"], &history(&changes, 1));
+            assert_legal(profile, &image["a"], &history(&changes, 0));
+            assert_legal(profile, &image["d/a"], &history(&changes, 1));
         }
     }
 
