@@ -89,6 +89,8 @@ pub(crate) struct NodeState {
     pub(crate) point: &'static str,
     /// Its `calls` then.
     pub(crate) point_calls: u64,
+    /// The how-manieth passing of it that was: the same point may be come to again before it is passed again.
+    pub(crate) point_hit: u32,
     /// How often each point was come to, by the hash of its name as a path class.
     pub(crate) point_hits: super::mix::MixedMap<u32>,
     /// Effects that have left.
@@ -110,6 +112,7 @@ impl NodeState {
             effects: 0,
             point: BOOT,
             point_calls: 0,
+            point_hit: 0,
             point_hits: super::mix::MixedMap::default(),
             calls_after_death: 0,
             boots_to_kill: 0,
@@ -120,8 +123,7 @@ impl NodeState {
 
     /// Where it is.
     pub(crate) fn place(&self) -> Place {
-        let hit = self.point_hits.get(&PathClass::new(self.point).hash).copied().unwrap_or(0);
-        Place { point: self.point, hit, steps: (self.calls - self.point_calls) as u32 }
+        Place { point: self.point, hit: self.point_hit, steps: (self.calls - self.point_calls) as u32 }
     }
 
     /// Where it is, if somebody wants to know.
@@ -145,6 +147,7 @@ impl NodeState {
     /// It has passed a point.
     pub(crate) fn pass(&mut self, point: &'static str) {
         (self.point, self.point_calls) = (point, self.calls);
+        self.point_hit = self.point_hits.get(&PathClass::new(point).hash).copied().unwrap_or(0);
     }
 }
 
