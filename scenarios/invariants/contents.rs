@@ -46,6 +46,21 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// D6: every record and every row of the index is what the writer of its version had asked for.
+pub fn are_genuine(facts: &Facts, asked: &Asked<'_>) -> Result<(), String> {
+    facts.records.iter().try_for_each(|record| asked.is_genuine(record))?;
+    facts.rows.iter().try_for_each(|row| {
+        let name = format!("the row of record {} in version {}", row.id.0, row.version.0);
+        let retry = asked.writers.get(&(row.id, row.version)).ok_or(format!("{name} was written by nobody"))?;
+        let (op, transaction) = asked.by_retry.get(retry).ok_or(format!("{name}: nobody asked for {:x}", retry.0))?;
+        let draft = Asked::write(transaction, row.id).ok_or(format!("{name}: {op} does not write it"))?;
+        if bits(&draft.vector) == bits(&row.vector) {
+            return Ok(());
+        }
+        Err(format!("{name} is {:?}, {op} wrote {:?}", row.vector, draft.vector))
+    })
+}
+
 fn bits(vector: &[f32]) -> Vec<u32> {
     vector.iter().map(|x| x.to_bits()).collect()
 }

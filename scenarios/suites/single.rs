@@ -79,6 +79,7 @@ impl Params {
                 ops_per_client: dice.between(3, 10) as u32,
                 keys: dice.between(2, 8),
                 dim: *dice.pick(&[2, 8]),
+                text_bytes: 0,
                 mix: Mix::even(),
                 managers: Vec::new(),
                 managers_percent: 0,

@@ -233,6 +233,7 @@ where
             Class::Done => self.history.ok(recorded, moment, reply),
             Class::NoEffect | Class::TryAgain => self.history.fail(recorded, moment),
         }
+        self.findings.now = now;
         self.judge.see(Seen::Replied { op: recorded, history: &self.history }, &mut self.findings);
         self.think(client);
     }

@@ -118,6 +118,8 @@ pub enum Seen<'a, S: System> {
         files: &'a dyn Fn() -> Vec<String>,
         /// How often each kind of fault was delivered so far.
         delivered: &'a Delivered,
+        /// All operations so far.
+        history: &'a HistoryOf<S>,
     },
     /// A node has finished a batch.
     Settled {
