@@ -1,6 +1,6 @@
 //! What the node holds, against what clients had asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stormproof_engine::memory::{Draft, Facts, Op, Outcome, Record, RecordId, Reply, RetryId, Transaction, Version};
 use stormproof_sim::check::history::{History, OpId, Outcome as Ended};
@@ -85,10 +85,17 @@ pub fn are_whole(facts: &Facts, asked: &Asked<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// D4: what was refused is not there.
-pub fn refused_left_nothing(facts: &Facts, history: &History<Op, Reply>) -> Result<(), String> {
+/// D4: what was refused is not there: transactions that had no effect, and those whose clients were told no.
+pub fn refused_left_nothing(
+    facts: &Facts,
+    history: &History<Op, Reply>,
+    told_no: &BTreeSet<RetryId>,
+) -> Result<(), String> {
     for operation in history.operations() {
-        let (Op::Commit(transaction), Ended::Fail { .. }) = (&operation.op, &operation.outcome) else { continue };
+        let Op::Commit(transaction) = &operation.op else { continue };
+        if !matches!(operation.outcome, Ended::Fail { .. }) && !told_no.contains(&transaction.retry) {
+            continue;
+        }
         let decision = facts.decisions.iter().find(|(retry, _)| *retry == transaction.retry);
         if let Some((_, decision)) = decision
             && matches!(decision.outcome, Outcome::Committed { .. })

@@ -1,7 +1,9 @@
 //! The judge of a single node: looks at every boot, after every batch, and at the end.
 
+use std::collections::BTreeSet;
+
 use stormproof_contract::{Node, NodeId};
-use stormproof_engine::memory::{Engine, Facts, Lsn, MemoryNode, Op, Outcome, Reply, audit};
+use stormproof_engine::memory::{Engine, Facts, Lsn, MemoryNode, Op, Outcome, Reply, RetryId, audit};
 use stormproof_sim::{
     check::{
         history::{History, Outcome as Answer},
@@ -38,6 +40,8 @@ const UNDECIDED: [&str; 4] = ["commit.begin", "commit.vote.begun", "commit.vote.
 pub struct MemoryJudge {
     invariants: Vec<Invariant>,
     acknowledged: Vec<Acknowledged>,
+    /// Transactions whose clients were told no. That must stay true, whatever copies of a request arrive later.
+    refused: BTreeSet<RetryId>,
     /// The last LSN that a query was answered at.
     read_at: Lsn,
     /// The node when it last settled, or booted.
@@ -56,6 +60,7 @@ impl MemoryJudge {
         MemoryJudge {
             invariants,
             acknowledged: Vec::new(),
+            refused: BTreeSet::new(),
             read_at: Lsn(0),
             last: None,
             same_again: false,
@@ -157,6 +162,11 @@ impl Judge<Engine> for MemoryJudge {
                     self.acknowledged.push(Acknowledged { retry, lsn, versions });
                 }
             }
+            Seen::Refused { op, history } => {
+                if let Op::Commit(transaction) = &history.operations()[op.0 as usize].op {
+                    self.refused.insert(transaction.retry);
+                }
+            }
             Seen::Noted { .. } => {}
         }
     }
@@ -184,7 +194,8 @@ impl Judge<Engine> for MemoryJudge {
             recovery::keeps_the_acknowledged(&facts, &self.acknowledged),
         );
         findings.check(&D2, "a record is not what was asked for", contents::are_whole(&facts, &asked));
-        findings.check(&D4, "a refused transaction is committed", contents::refused_left_nothing(&facts, history));
+        let told = contents::refused_left_nothing(&facts, history, &self.refused);
+        findings.check(&D4, "a refused transaction is committed", told);
         let (answers, verdict) = reads::check(history, &facts, &asked);
         for claim in [&Q1, &Q3, &Q4].into_iter().filter(|_| answers > 0) {
             findings.holds(claim);

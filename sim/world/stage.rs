@@ -146,6 +146,14 @@ pub enum Seen<'a, S: System> {
         /// The numbers that belong to it.
         values: &'a [(&'static str, u64)],
     },
+    /// A client was told that its operation was not done and never will be. Whether a copy of the request is still
+    /// under way, which makes the outcome unknown to the history, changes nothing in what was said.
+    Refused {
+        /// The operation.
+        op: OpId,
+        /// All operations so far.
+        history: &'a HistoryOf<S>,
+    },
     /// A client has heard from its operation.
     Replied {
         /// The operation.
