@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod mutants;
 mod tidy;
 
 use std::process::ExitCode;
@@ -15,7 +16,10 @@ const USAGE: &str = "\
 usage: cargo ci COMMAND
 
   check   formatting, tidy, clippy and documentation: all that is known without running a test
-  tidy    the import table, the top level, and the rules of one file (a part of `check`)";
+  tidy    the import table, the top level, and the rules of one file (a part of `check`)
+  mutants [NAME..] [--seeds N] [--json F] [--no-tests] [--keep] [--check]
+          plants the bugs of scenarios/mutants in a copy of the tree and hunts each; with --check, only whether
+          they can still be planted";
 
 /// What a command says of the tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["check"] => check::run(),
         ["tidy"] => tidy::run(),
+        ["mutants", words @ ..] => mutants::run(words),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -46,6 +51,10 @@ fn exit_code(outcome: Result<Verdict, Error>) -> ExitCode {
     match outcome {
         Ok(Verdict::Holds) => ExitCode::SUCCESS,
         Ok(Verdict::Fell) => ExitCode::from(1),
+        Err(Error::Usage(words)) => {
+            eprintln!("{words}\n{USAGE}");
+            ExitCode::from(2)
+        }
         Err(error) => {
             eprintln!("cargo ci could not do its work: {error}");
             ExitCode::from(3)

@@ -1,6 +1,6 @@
 //! What the node holds, against what clients had asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stormproof_engine::memory::{Draft, Facts, Op, Outcome, Record, RecordId, Reply, RetryId, Transaction, Version};
 use stormproof_sim::check::history::{History, OpId, Outcome as Ended};
@@ -46,6 +46,21 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// D6: every record and every row of the index is what the writer of its version had asked for.
+pub fn are_genuine(facts: &Facts, asked: &Asked<'_>) -> Result<(), String> {
+    facts.records.iter().try_for_each(|record| asked.is_genuine(record))?;
+    facts.rows.iter().try_for_each(|row| {
+        let name = format!("the row of record {} in version {}", row.id.0, row.version.0);
+        let retry = asked.writers.get(&(row.id, row.version)).ok_or(format!("{name} was written by nobody"))?;
+        let (op, transaction) = asked.by_retry.get(retry).ok_or(format!("{name}: nobody asked for {:x}", retry.0))?;
+        let draft = Asked::write(transaction, row.id).ok_or(format!("{name}: {op} does not write it"))?;
+        if bits(&draft.vector) == bits(&row.vector) {
+            return Ok(());
+        }
+        Err(format!("{name} is {:?}, {op} wrote {:?}", row.vector, draft.vector))
+    })
+}
+
 fn bits(vector: &[f32]) -> Vec<u32> {
     vector.iter().map(|x| x.to_bits()).collect()
 }
@@ -70,10 +85,17 @@ pub fn are_whole(facts: &Facts, asked: &Asked<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// D4: what was refused is not there.
-pub fn refused_left_nothing(facts: &Facts, history: &History<Op, Reply>) -> Result<(), String> {
+/// D4: what was refused is not there: transactions that had no effect, and those whose clients were told no.
+pub fn refused_left_nothing(
+    facts: &Facts,
+    history: &History<Op, Reply>,
+    told_no: &BTreeSet<RetryId>,
+) -> Result<(), String> {
     for operation in history.operations() {
-        let (Op::Commit(transaction), Ended::Fail { .. }) = (&operation.op, &operation.outcome) else { continue };
+        let Op::Commit(transaction) = &operation.op else { continue };
+        if !matches!(operation.outcome, Ended::Fail { .. }) && !told_no.contains(&transaction.retry) {
+            continue;
+        }
         let decision = facts.decisions.iter().find(|(retry, _)| *retry == transaction.retry);
         if let Some((_, decision)) = decision
             && matches!(decision.outcome, Outcome::Committed { .. })

@@ -1,10 +1,12 @@
 //! The judge of a single node: looks at every boot, after every batch, and at the end.
 
+use std::collections::BTreeSet;
+
 use stormproof_contract::{Node, NodeId};
-use stormproof_engine::memory::{Engine, Facts, Lsn, MemoryNode, Op, Outcome, Reply, audit};
+use stormproof_engine::memory::{Engine, Facts, Lsn, MemoryNode, Op, Outcome, Reply, RetryId, audit};
 use stormproof_sim::{
     check::{
-        history::Outcome as Answer,
+        history::{History, Outcome as Answer},
         invariant::{Claim, Invariant},
     },
     world::{
@@ -38,6 +40,8 @@ const UNDECIDED: [&str; 4] = ["commit.begin", "commit.vote.begun", "commit.vote.
 pub struct MemoryJudge {
     invariants: Vec<Invariant>,
     acknowledged: Vec<Acknowledged>,
+    /// Transactions whose clients were told no. That must stay true, whatever copies of a request arrive later.
+    refused: BTreeSet<RetryId>,
     /// The last LSN that a query was answered at.
     read_at: Lsn,
     /// The node when it last settled, or booted.
@@ -56,6 +60,7 @@ impl MemoryJudge {
         MemoryJudge {
             invariants,
             acknowledged: Vec::new(),
+            refused: BTreeSet::new(),
             read_at: Lsn(0),
             last: None,
             same_again: false,
@@ -64,7 +69,19 @@ impl MemoryJudge {
         }
     }
 
-    fn booted(&mut self, facts: Facts, files: &[String], delivered: &Delivered, findings: &mut Findings) {
+    fn booted(
+        &mut self,
+        facts: Facts,
+        files: &[String],
+        delivered: &Delivered,
+        history: &History<Op, Reply>,
+        findings: &mut Findings,
+    ) {
+        // First, since damage that is believed breaks other claims as well, and this one names the cause.
+        if was_damaged(delivered) {
+            let genuine = contents::are_genuine(&facts, &Asked::of(history, &facts));
+            findings.check(&D6, "damage is recovered as data", genuine);
+        }
         let known = self.last.as_ref().map(Known::of).unwrap_or_default();
         let kept = recovery::keeps_the_acknowledged(&facts, &self.acknowledged);
         findings.check(&D1, "an acknowledged commit is lost", kept);
@@ -104,6 +121,11 @@ impl MemoryJudge {
     }
 }
 
+/// Whether the disk has done what it must not.
+fn was_damaged(delivered: &Delivered) -> bool {
+    DAMAGE.iter().any(|kind| delivered.contains_key(kind))
+}
+
 /// What holds at every moment: the tiers agree, and so do the managers.
 fn tiers_agree(facts: &Facts, findings: &mut Findings) {
     findings.check(&D3, "the index is not the records", audit::index_agrees(facts));
@@ -118,7 +140,9 @@ impl Judge<Engine> for MemoryJudge {
 
     fn see(&mut self, seen: Seen<'_, Engine>, findings: &mut Findings) {
         match seen {
-            Seen::Booted { state, files, delivered, .. } => self.booted(facts(state), &files(), delivered, findings),
+            Seen::Booted { state, files, delivered, history, .. } => {
+                self.booted(facts(state), &files(), delivered, history, findings);
+            }
             Seen::Settled { state, .. } => self.settled(facts(state), findings),
             Seen::Died { after, death, .. } => self.died(after, death),
             Seen::Replied { op, history } => {
@@ -127,6 +151,9 @@ impl Judge<Engine> for MemoryJudge {
                     && let Some(at) = reads::read_at(reply)
                 {
                     self.read_at = self.read_at.max(at);
+                    // At once: a crash that follows would show a state that was never published as one that was lost.
+                    let seen = reads::shows_the_acknowledged(operation, at, history);
+                    findings.check(&Q4, "an acknowledged commit is not seen", seen);
                 }
                 if let (Op::Commit(transaction), Answer::Ok { reply: Reply::Committed { lsn, versions }, .. }) =
                     (&operation.op, &operation.outcome)
@@ -135,18 +162,23 @@ impl Judge<Engine> for MemoryJudge {
                     self.acknowledged.push(Acknowledged { retry, lsn, versions });
                 }
             }
+            Seen::Refused { op, history } => {
+                if let Op::Commit(transaction) = &history.operations()[op.0 as usize].op {
+                    self.refused.insert(transaction.retry);
+                }
+            }
             Seen::Noted { .. } => {}
         }
     }
 
     fn may_refuse(&mut self, _: NodeId, words: &str, delivered: &Delivered) -> bool {
-        let damaged = DAMAGE.iter().any(|kind| delivered.contains_key(kind));
+        let damaged = was_damaged(delivered);
         // A refusal that does not say where to look helps nobody.
         damaged && words.contains('`') && words.contains("offset")
     }
 
     fn end(&mut self, ended: &Ended<'_, Engine>, findings: &mut Findings) {
-        let damaged = DAMAGE.iter().any(|kind| ended.delivered.contains_key(kind));
+        let damaged = was_damaged(ended.delivered);
         let Some((_, node)) = ended.nodes.first() else {
             if damaged {
                 findings.holds(&D6);
@@ -162,7 +194,8 @@ impl Judge<Engine> for MemoryJudge {
             recovery::keeps_the_acknowledged(&facts, &self.acknowledged),
         );
         findings.check(&D2, "a record is not what was asked for", contents::are_whole(&facts, &asked));
-        findings.check(&D4, "a refused transaction is committed", contents::refused_left_nothing(&facts, history));
+        let told = contents::refused_left_nothing(&facts, history, &self.refused);
+        findings.check(&D4, "a refused transaction is committed", told);
         let (answers, verdict) = reads::check(history, &facts, &asked);
         for claim in [&Q1, &Q3, &Q4].into_iter().filter(|_| answers > 0) {
             findings.holds(claim);

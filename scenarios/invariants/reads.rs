@@ -67,9 +67,7 @@ fn check_answer(
     if at > facts.lsn {
         return Err(Wrong::Unfounded(format!("{id} was answered at {at:?}; the log ends at {:?}", facts.lsn)));
     }
-    if let Some(words) = missed(operation, at, history) {
-        return Err(Wrong::Late(words));
-    }
+    shows_the_acknowledged(operation, at, history).map_err(Wrong::Late)?;
     let state = states.at(at);
     match (&operation.op, reply) {
         (Op::Get { ids }, Reply::Records { records, .. }) => {
@@ -106,14 +104,19 @@ fn genuine(asked: &Asked<'_>, record: &Record) -> Result<(), Wrong> {
     asked.is_genuine(record).map_err(Wrong::Damaged)
 }
 
-/// A commit that was acknowledged before a query was asked, and is later than what the query was answered at.
-fn missed(query: &Operation<Op, Reply>, at: Lsn, history: &History<Op, Reply>) -> Option<String> {
-    history.operations().iter().find_map(|commit| match &commit.outcome {
+/// Q4: no commit that was acknowledged before a query was asked is later than what the query was answered at.
+pub fn shows_the_acknowledged(
+    query: &Operation<Op, Reply>,
+    at: Lsn,
+    history: &History<Op, Reply>,
+) -> Result<(), String> {
+    let missed = history.operations().iter().find_map(|commit| match &commit.outcome {
         Ended::Ok { reply: Reply::Committed { lsn, .. }, at: told } if *told < query.invoked && *lsn > at => {
             Some(format!("{} was answered at {at:?}; {} had been acknowledged at {lsn:?}", query.id, commit.id))
         }
         _ => None,
-    })
+    });
+    missed.map_or(Ok(()), Err)
 }
 
 /// Every record compared, nearest first, those equally far by id.

@@ -396,6 +396,7 @@ impl<'a> Lane<'a> {
             ops_per_client: OPS_PER_CLIENT,
             keys: KEYS,
             dim: self.setup.dim,
+            text_bytes: 0,
             mix: Mix::even(),
             managers: self.setup.managers.clone(),
             managers_percent: 30,

@@ -18,7 +18,7 @@ use crate::{
     vectors::Vectors,
 };
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         name: "CE-01-kill",
         hypothesis: "a process killed while it votes recovers to the state before the transaction",
@@ -58,6 +58,14 @@ const CASES: [Case; 8] = [
         criterion: "the node halts, nobody is told that the batch failed; after recovery it is wholly there or not",
         faults: &[FaultKind::SyncError],
         sometimes: &["world.halted"],
+    },
+    Case {
+        name: "cached-frame",
+        hypothesis: "a frame of several pages that only the page cache holds is made durable before it is believed",
+        injection: "a sync of the log fails, the node recovers from what its cache shows, then power is lost",
+        criterion: "what was acknowledged after the recovery, a retry of the doubtful batch above all, is there",
+        faults: &[FaultKind::SyncError, FaultKind::PowerLoss],
+        sometimes: &["world.halted", "retry.deduplicated"],
     },
     Case {
         name: "manager-refuses",
@@ -126,6 +134,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         }
         "CE-02" => ce_02(&mut params, dice),
         "log-sync-fails" => sync_fails(dice),
+        "cached-frame" => cached_frame(&mut params, dice),
         "manager-refuses" => {
             with_managers(&mut params, LedgerConfig { refuse_every: 3, ..LedgerConfig::default() }, dice);
             sometimes_a_death(dice)
@@ -236,14 +245,43 @@ fn ce_02(params: &mut Params, dice: &mut Dice) -> Vec<Fault> {
 
 fn sync_fails(dice: &mut Dice) -> Vec<Fault> {
     let nth = dice.between(1, 6) as u32;
-    let at = Trigger::Call { op: None, path: None, nth, after: false };
-    let mut faults = vec![Fault::new(1, FaultKind::SyncError, at).path("log*")];
-    if dice.percent(60) {
+    let mut faults = vec![sync_of_the_log_fails(nth)];
+    if dice.percent(30) {
+        // Right behind the commit whose sync has failed, if the engine went on in spite of it.
+        let at = Trigger::Beyond {
+            name: "commit.decide.log_synced".into(),
+            hit: nth.saturating_sub(1).max(1),
+            nth: dice.between(1, 9) as u32,
+            after: dice.percent(50),
+        };
+        faults.push(Fault::new(2, FaultKind::PowerLoss, at));
+    } else if dice.percent(60) {
         let kind = *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]);
         let at = Trigger::Point { name: "recover.log_resumed".into(), hit: dice.between(1, 3) as u32 };
         faults.push(Fault::new(2, kind, at));
     }
     faults
+}
+
+fn sync_of_the_log_fails(nth: u32) -> Fault {
+    let at = Trigger::Call { op: None, path: None, nth, after: false };
+    Fault::new(1, FaultKind::SyncError, at).path("log*")
+}
+
+/// The page that a recovery cuts is written by the cut. Only frames that begin pages before it tell whether recovery
+/// has made them durable.
+fn cached_frame(params: &mut Params, dice: &mut Dice) -> Vec<Fault> {
+    params.log_file_bytes = 65_536;
+    params.habits.text_bytes = dice.between(1, 8) as usize * 1500;
+    params.habits.clients += 1;
+    let at = Trigger::Beyond {
+        // The first is that of the creation.
+        name: "recover.redriven".into(),
+        hit: 2,
+        nth: dice.between(1, 9) as u32,
+        after: dice.percent(50),
+    };
+    vec![sync_of_the_log_fails(dice.between(2, 6) as u32), Fault::new(2, FaultKind::PowerLoss, at)]
 }
 
 fn with_managers(params: &mut Params, ledger: LedgerConfig, dice: &mut Dice) {

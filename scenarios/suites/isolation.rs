@@ -20,7 +20,7 @@ use crate::{
     workloads::Mix,
 };
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     Case {
         name: "contention",
         hypothesis: "transactions that rest on what others change conflict; those that commit have one serial order",
@@ -35,6 +35,14 @@ const CASES: [Case; 3] = [
         injection: "queries start and run between the disk calls of the writer, which then dies before its decision is durable",
         criterion: "every answer is the state at its LSN, which is not before any commit acknowledged earlier, and is not lost",
         faults: &[FaultKind::Kill, FaultKind::PowerLoss],
+        sometimes: &["transactions shared a batch"],
+    },
+    Case {
+        name: "long-searches",
+        hypothesis: "a search that is cut in pieces sees one state from its first piece to its last",
+        injection: "searches over several blocks of long vectors, cut after each, while the writer commits in between",
+        criterion: "every answer is exactly what brute force finds in the state at its LSN",
+        faults: &[],
         sometimes: &["transactions shared a batch"],
     },
     Case {
@@ -88,6 +96,15 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             habits.mix = Mix { get: 40, search: 40, ..habits.mix };
             tuning.interleave = Ppm(900_000);
             (1..=dice.between(1, 4) as u32).map(|id| death_in_decision(id, dice)).collect()
+        }
+        "long-searches" => {
+            // A block holds 64 KiB: eight rows of these.
+            (habits.dim, params.search_step_rows) = (2048, 1);
+            (habits.clients, habits.ops_per_client) = (dice.between(3, 4) as u32, dice.between(5, 8) as u32);
+            habits.keys = dice.between(10, 16);
+            habits.mix = Mix { upsert: 40, read_modify_write: 5, search: 30, ..habits.mix };
+            tuning.interleave = Ppm(900_000);
+            Vec::new()
         }
         "crashes" => Atlas::new(1, &[])
             .allow(&[FaultKind::Kill, FaultKind::PowerLoss, FaultKind::LostReply])

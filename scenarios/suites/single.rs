@@ -37,6 +37,9 @@ pub struct Params {
     pub l1_persist: L1Persist,
     /// How much of the log is reserved at a time.
     pub log_file_bytes: u64,
+    /// How many rows a search compares before it lets others run.
+    #[serde(default = "search_step_rows")]
+    pub search_step_rows: usize,
     /// How willing foreign managers are.
     pub ledger: LedgerConfig,
     /// What clients do.
@@ -63,6 +66,11 @@ pub struct Single {
     pub vectors: Option<Arc<Vectors>>,
 }
 
+/// Plans of before do not name it.
+fn search_step_rows() -> usize {
+    64
+}
+
 impl Params {
     /// A small store and a few clients.
     pub fn draw(dice: &mut Dice) -> Self {
@@ -73,12 +81,14 @@ impl Params {
             log_format: *dice.pick(&[LogFormat::Binary, LogFormat::Binary, LogFormat::JsonLines]),
             l1_persist,
             log_file_bytes: *dice.pick(&[4096, 16_384, 65_536]),
+            search_step_rows: search_step_rows(),
             ledger: LedgerConfig::default(),
             habits: Habits {
                 clients: dice.between(1, 4) as u32,
                 ops_per_client: dice.between(3, 10) as u32,
                 keys: dice.between(2, 8),
                 dim: *dice.pick(&[2, 8]),
+                text_bytes: 0,
                 mix: Mix::even(),
                 managers: Vec::new(),
                 managers_percent: 0,
@@ -96,7 +106,7 @@ impl Params {
             log_format: self.log_format,
             log_file_bytes: self.log_file_bytes,
             l1_persist: self.l1_persist,
-            search_step_rows: 64,
+            search_step_rows: self.search_step_rows,
             managers,
             vote_timeout: Tick::millis(50),
             again_after: Tick::millis(5),

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use stormproof_engine::memory::L1Persist;
 use stormproof_sim::{
     check::invariant::Invariant,
     hunt::{Case, Drawn},
@@ -23,7 +24,7 @@ use crate::{
     vectors::Vectors,
 };
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     Case {
         name: "torn-tail",
         hypothesis: "a frame that is not wholly on the disk was never acknowledged, and is cut off",
@@ -39,6 +40,14 @@ const CASES: [Case; 6] = [
         criterion: "recovery refuses, naming file and offset, or the bit was in bytes that nobody needs",
         faults: &[FaultKind::BitRot, FaultKind::Kill],
         sometimes: &["world.boot_refused"],
+    },
+    Case {
+        name: "rot-beside",
+        hypothesis: "rot in the index's files is healed from the log, and rot in the manifest is named",
+        injection: "a bit of the manifest, or of an index file, flips at rest; then the process is killed",
+        criterion: "the index is made again, or the boot is refused, naming file and offset; no rotten byte is shown",
+        faults: &[FaultKind::BitRot, FaultKind::Kill],
+        sometimes: &["world.boot_refused", "l1.rebuilt"],
     },
     Case {
         name: "lying-disk",
@@ -112,6 +121,12 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             vec![death_in_decision(1, FaultKind::PowerLoss, dice), death_in_decision(2, FaultKind::PowerLoss, dice)]
         }
         "rot" => vec![on_the_log(1, FaultKind::BitRot, dice), death_later(2, dice)],
+        "rot-beside" => {
+            // Only what was synced can rot: the whole index, or a base that deltas were merged into.
+            params.l1_persist = if dice.percent(50) { L1Persist::Rewrite } else { L1Persist::Delta { merge_after: 1 } };
+            let path = *dice.pick(&["manifest", "l1/*", "l1/*"]);
+            vec![on_the_log(1, FaultKind::BitRot, dice).path(path), death_later(2, dice)]
+        }
         "lying-disk" => {
             // What the cache still holds would hide the lie.
             tuning.evict = Ppm(1_000_000);

@@ -49,6 +49,9 @@ pub struct Habits {
     pub keys: u64,
     /// Components of a vector.
     pub dim: usize,
+    /// How many bytes every text has at least. Long ones make frames of several pages.
+    #[serde(default)]
+    pub text_bytes: usize,
     /// What they do.
     pub mix: Mix,
     /// Foreign managers that take part in some of the transactions.
@@ -114,7 +117,7 @@ impl Clients {
         Draft {
             id,
             vector: self.nonzero(dice),
-            text: format!("c{client}.{n}"),
+            text: format!("{:.<1$}", format!("c{client}.{n}"), self.habits.text_bytes),
             attributes: BTreeMap::new(),
             links: Vec::new(),
             kappa: 0.0,

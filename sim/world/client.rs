@@ -219,11 +219,18 @@ where
         drop(core);
         match class {
             Class::TryAgain => return self.try_again(now, client),
+            Class::NoEffect => {
+                self.findings.now = now;
+                self.judge.see(Seen::Refused { op: OpId(id.op.0), history: &self.history }, &mut self.findings);
+            }
+            Class::Done => {}
+        }
+        match class {
             Class::NoEffect if current.may_have_effect => {
                 self.give_up(now, client);
                 return;
             }
-            Class::Done | Class::NoEffect => {}
+            Class::Done | Class::NoEffect | Class::TryAgain => {}
         }
         self.clients[client as usize].current = None;
         self.ops[id.op.0 as usize].reply_hash = hash;
@@ -234,6 +241,7 @@ where
             Class::Done => self.history.ok(recorded, moment, reply),
             Class::NoEffect | Class::TryAgain => self.history.fail(recorded, moment),
         }
+        self.findings.now = now;
         self.shared.dials.promise();
         self.judge.see(Seen::Replied { op: recorded, history: &self.history }, &mut self.findings);
         self.think(client);

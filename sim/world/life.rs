@@ -151,9 +151,14 @@ where
         self.sides.set_reader(node, reader);
         let files = || self.shared.lock().files(node);
         let delivered = self.shared.lock().armory.tally();
-        let node_id = NodeId(node);
-        let seen =
-            Seen::Booted { node: node_id, incarnation: life - 1, state: &booted, files: &files, delivered: &delivered };
+        let seen = Seen::Booted {
+            node: NodeId(node),
+            incarnation: life - 1,
+            state: &booted,
+            files: &files,
+            delivered: &delivered,
+            history: &self.history,
+        };
         self.findings.now = now;
         self.shared.dials.promise();
         self.judge.see(seen, &mut self.findings);

@@ -118,6 +118,8 @@ pub enum Seen<'a, S: System> {
         files: &'a dyn Fn() -> Vec<String>,
         /// How often each kind of fault was delivered so far.
         delivered: &'a Delivered,
+        /// All operations so far.
+        history: &'a HistoryOf<S>,
     },
     /// A node has finished a batch.
     Settled {
@@ -143,6 +145,14 @@ pub enum Seen<'a, S: System> {
         name: &'static str,
         /// The numbers that belong to it.
         values: &'a [(&'static str, u64)],
+    },
+    /// A client was told that its operation was not done and never will be. Whether a copy of the request is still
+    /// under way, which makes the outcome unknown to the history, changes nothing in what was said.
+    Refused {
+        /// The operation.
+        op: OpId,
+        /// All operations so far.
+        history: &'a HistoryOf<S>,
     },
     /// A client has heard from its operation.
     Replied {

@@ -322,6 +322,7 @@ impl Judge<Replica> for Referee {
             }
             // Everything else is judged by the history.
             Seen::Noted { .. }
+            | Seen::Refused { .. }
             | Seen::Booted { .. }
             | Seen::Settled { .. }
             | Seen::Died { .. }
