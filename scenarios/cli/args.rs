@@ -75,6 +75,9 @@ pub(super) struct RunArgs {
     /// Write the report as JUnit
     #[arg(long, value_name = "F")]
     pub(super) junit: Option<PathBuf>,
+    /// Write the report as a page for a browser
+    #[arg(long, value_name = "F")]
+    pub(super) html: Option<PathBuf>,
     /// Where plans and traces of failing runs are saved
     #[arg(long, value_name = "DIR", default_value = ".stormproof")]
     pub(super) save: PathBuf,
@@ -100,6 +103,12 @@ pub(super) struct ReplayArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "F")]
     pub(super) json: Option<PathBuf>,
+    /// Write the report as JUnit
+    #[arg(long, value_name = "F")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write the report as a page for a browser
+    #[arg(long, value_name = "F")]
+    pub(super) html: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -142,6 +151,12 @@ pub(super) struct RealArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "F")]
     pub(super) json: Option<PathBuf>,
+    /// Write the report as JUnit
+    #[arg(long, value_name = "F")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write the report as a page for a browser
+    #[arg(long, value_name = "F")]
+    pub(super) html: Option<PathBuf>,
 }
 
 #[derive(Args)]

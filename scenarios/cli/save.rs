@@ -13,9 +13,10 @@ use stormproof_sim::{
 };
 
 /// Saves the first failure of each kind. Where that is impossible the failure is still a failure: it says so, and the
-/// seed remains.
-pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path) {
+/// seed remains. Returns the runs that were recorded.
+pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path) -> Vec<Run> {
     let Trial { suite, report, .. } = trial;
+    let mut runs = Vec::new();
     for (fingerprint, failure) in &mut report.failures {
         let run = suite.run_seed(failure.seed, &Settings { words: true, record: true });
         let again = run.result.violation.as_ref().map(Violation::fingerprint);
@@ -27,7 +28,9 @@ pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path) {
             Ok(path) => failure.plan = Some(path),
             Err(error) => eprintln!("stormproof: cannot save a plan in {}: {error}", dir.display()),
         }
+        runs.push(run);
     }
+    runs
 }
 
 fn write(suite: &str, run: &Run, dir: &Path) -> io::Result<String> {
