@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod page;
 mod tidy;
 
 use std::process::ExitCode;
@@ -15,7 +16,8 @@ const USAGE: &str = "\
 usage: cargo ci COMMAND
 
   check   formatting, tidy, clippy and documentation: all that is known without running a test
-  tidy    the import table, the top level, and the rules of one file (a part of `check`)";
+  tidy    the import table, the top level, and the rules of one file (a part of `check`)
+  page    a report as a page, used in a real browser; skipped by name where there is none";
 
 /// What a command says of the tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["check"] => check::run(),
         ["tidy"] => tidy::run(),
+        ["page"] => page::run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
