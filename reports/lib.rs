@@ -2,15 +2,18 @@
 //! a CI server.
 //!
 //! All of it is functions from a finished run to a string. Nothing here runs a suite, reads a clock or writes a file:
+//! the same run always gets the same words, so reports can be compared in a diff.
 //!
 //! | room | what |
 //! |---|---|
 //! | [`run`] | what is reported of a hunt: [`RunReport`], [`Trial`] |
 //! | [`replay`] | what is reported of one run played again |
+//! | [`compare`] | a hunt beside an older one, read from what `json` wrote |
 //! | [`list`] | what a suite says of itself before it runs |
 //! | [`plain`] | what is reported of cases that have no trace |
 //! | [`text`], [`json`], [`junit`], [`html`] | each of the four forms |
 
+pub mod compare;
 pub mod html;
 pub mod json;
 pub mod junit;

@@ -8,6 +8,7 @@
 //! | [`page`](mod@page) | the frame of every page, and its parts: banner, tables, facts |
 //! | [`hunt`] | a hunt: verdicts, matrices, claims, and the story of each failure |
 //! | [`replay`](mod@replay) | one run played again |
+//! | [`compare`](mod@compare) | a hunt beside an older one |
 //! | [`plain`](mod@plain) | whatever else has cases that hold or fall |
 //! | [`story`](mod@story) | one run, event by event, beside its picture |
 //! | [`timeline`] | the picture |
@@ -16,6 +17,7 @@
 //! A page of another kind is [`page()`](page::page) around [`banner`](page::banner()), [`story()`](story::story) and
 //! what else it needs.
 
+mod compare;
 mod hunt;
 pub mod matrix;
 pub mod page;
@@ -25,6 +27,7 @@ pub mod story;
 mod timeline;
 mod words;
 
+pub use compare::compare;
 pub use hunt::render;
 pub use matrix::matrix;
 pub use maud::Markup;
