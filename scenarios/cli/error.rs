@@ -21,6 +21,8 @@ pub(super) enum CliError {
     NotText { path: PathBuf, offset: usize },
     #[error("{}: expected at most {max} bytes, found {found}", path.display())]
     TooLong { path: PathBuf, max: u64, found: u64 },
+    #[error("{}: {source}", path.display())]
+    Report { path: PathBuf, source: stormproof_reports::compare::read::ReadError },
     #[error("{}: {words}", path.display())]
     Plan { path: PathBuf, words: String },
     #[error("{source}")]
@@ -60,6 +62,7 @@ impl CliError {
             | CliError::NotText { .. }
             | CliError::TooLong { .. }
             | CliError::Plan { .. }
+            | CliError::Report { .. }
             | CliError::Vectors { .. } => 2,
             CliError::Real { source } => source.exit_code(),
             CliError::Output { .. } | CliError::Fresh { .. } | CliError::Json { .. } | CliError::JUnit { .. } => 3,

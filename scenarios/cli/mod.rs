@@ -6,6 +6,7 @@
 //! | [`select`] | which suites and cases are meant |
 //! | [`run`], [`fresh`], [`save`], [`progress`] | hunting: the hunt, its self-check, what is kept of failures, what is shown meanwhile |
 //! | [`replay`] | one run again |
+//! | [`report`] | what a hunt wrote, told again and compared |
 //! | [`real`] | the engine as a process of its own |
 //! | [`files`] | files that are read and written at the user's word |
 //! | [`error`] | what can go wrong, and whose fault it is |
@@ -20,6 +21,7 @@ mod fresh;
 mod progress;
 mod real;
 mod replay;
+mod report;
 mod run;
 mod save;
 mod select;
@@ -61,6 +63,7 @@ fn dispatch(command: &Command) -> Result<u8, CliError> {
         Command::Replay(args) => replay::replay(args),
         Command::List(args) => list(args),
         Command::Real(args) => real::real(args),
+        Command::Report(args) => report::report(args),
         Command::Rerun(args) => fresh::child(args),
     }
 }
