@@ -41,10 +41,13 @@ pub fn banner(class: &str, sign: &str, word: &str, meaning: &str) -> Markup {
 
 /// A table in a box of its own, in which it scrolls where the page is narrower.
 pub fn table(about: &str, heads: &[&str], rows: &[Vec<Cell>]) -> Markup {
+    let is_number = |place| rows.first().is_some_and(|row| matches!(row.get(place), Some(Cell::Number(_))));
     html! {
         div.scroll tabindex="0" role="region" aria-label=(about) {
             table {
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                thead { tr { @for (place, head) in heads.iter().enumerate() {
+                    th.n[is_number(place)] scope="col" { (head) }
+                } } }
                 tbody { @for row in rows { tr { @for cell in row { (cell.draw()) } } } }
             }
         }

@@ -5,7 +5,12 @@
 const WIDTH_MAX = 4e6;
 const NEAR = 14;
 
-const clock = (ns) => `${(ns / 1e6).toLocaleString("en", { minimumFractionDigits: 3, maximumFractionDigits: 3 })} ms`;
+// Cut off behind the microseconds, as the story does.
+const clock = (ns) => {
+  const ms = Math.floor(ns / 1e6).toLocaleString("en");
+  const us = String(Math.floor(ns / 1e3) % 1e3).padStart(3, "0");
+  return `${ms}.${us} ms`;
+};
 
 function timeline(box) {
   const data = JSON.parse(box.querySelector("script").textContent);

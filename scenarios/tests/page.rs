@@ -60,6 +60,9 @@ part('[data-do=in]').click();
 outcome.zoom = part('.picture').clientWidth / narrow;
 key('0');
 outcome.whole = part('.picture').clientWidth / narrow;
+const width = bar.getAttribute('width');
+part('[data-do=truly]').click();
+outcome.truly = bar.getAttribute('width') !== width;
 outcome.fetched = performance.getEntriesByType('resource').map((entry) => entry.name);
 const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 outcome.smallest = 99;
@@ -199,6 +202,7 @@ fn page_in_a_browser() {
         assert_eq!(outcome["marked"], 1, "its line in the story: {outcome}");
         assert_ne!(outcome["clicked"], outcome["stepped"], "a key leads no further: {outcome}");
         assert_eq!((&outcome["zoom"], &outcome["whole"]), (&2.into(), &1.into()), "{outcome}");
+        assert_eq!(outcome["truly"], true, "true time draws the same picture: {outcome}");
         println!("at {width} px: {}", outcome["clicked"]);
     }
 }

@@ -21,10 +21,8 @@ const DEFINITIONS: &str = r#"<svg class="defs" aria-hidden="true"><defs>
 /// What stands below each picture, with its shape.
 pub(super) const LEGEND: &[(&str, &str)] = &[
     (r#"<g class="op"><rect x="-10" y="-6" width="20" height="12"/></g>"#, "operation, from question to answer"),
-    (
-        r#"<g class="op given-up"><rect x="-10" y="-6" width="20" height="12"/></g>"#,
-        "given up (dashed and empty: still in flight)",
-    ),
+    (r#"<g class="op given-up"><rect x="-10" y="-6" width="20" height="12"/></g>"#, "the client gave up"),
+    (r#"<g class="op open"><rect x="-10" y="-6" width="20" height="12"/></g>"#, "in flight when the trace ends"),
     (r#"<rect class="life" x="-10" y="-8" width="20" height="16"/>"#, "node is up"),
     (r##"<use href="#fault"/>"##, "fault"),
     (r##"<use href="#died"/>"##, "death"),
