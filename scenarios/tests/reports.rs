@@ -40,7 +40,9 @@ fn text(suite: &dyn Suite) -> String {
     let _ = writeln!(out, "verdict: {verdict}");
     let mut list = |title: &str, items: Vec<String>| {
         let _ = writeln!(out, "{title}:");
-        items.iter().for_each(|item| out.extend(["  ", item, "\n"]));
+        for item in items {
+            let _ = writeln!(out, "  {item}");
+        }
     };
     list("because", reasons);
     let checked = |id| report.checked.get(id).copied().unwrap_or(0);
