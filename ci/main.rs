@@ -6,6 +6,7 @@
 mod check;
 mod error;
 mod mutants;
+mod page;
 mod tidy;
 
 use std::process::ExitCode;
@@ -19,7 +20,8 @@ usage: cargo ci COMMAND
   tidy    the import table, the top level, and the rules of one file (a part of `check`)
   mutants [NAME..] [--seeds N] [--json F] [--no-tests] [--keep] [--check]
           plants the bugs of scenarios/mutants in a copy of the tree and hunts each; with --check, only whether
-          they can still be planted";
+          they can still be planted
+  page    a report as a page, used in a real browser; skipped by name where there is none";
 
 /// What a command says of the tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["tidy"] => tidy::run(),
         ["mutants", words @ ..] => mutants::run(words),
+        ["page"] => page::run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -11,10 +11,12 @@ use stormproof_sim::hunt::{CaseReport, Failure, Verdict};
 
 use super::{
     layout::plural,
+    plain::{PlainReport, Status},
+    replay::ReplayReport,
     run::{Regression, ReplayCommand, RunReport, Trial},
 };
 
-/// The whole report.
+/// A hunt.
 pub fn render(run: &RunReport<'_>) -> Result<String, RenderError> {
     let mut report = Report::new("stormproof");
     report.set_time(run.wall);
@@ -38,6 +40,49 @@ fn regressions(all: &[Regression]) -> TestSuite {
         suite.add_test_case(case);
     }
     suite
+}
+
+/// A run played again: one test case, named by its seed.
+pub fn replay(played: &ReplayReport<'_>) -> Result<String, RenderError> {
+    let status = match (&played.run.result.violation, played.parted()) {
+        (Some(violation), _) => {
+            let why = [format!("{}: {}", violation.kind, violation.witness)];
+            non_success(NonSuccessKind::Failure, violation.claim, &why)
+        }
+        (None, Some(parted)) => {
+            let why = [format!("parts from the recorded run at line {} of its trace", parted.line)];
+            non_success(NonSuccessKind::Failure, "not the recorded run", &why)
+        }
+        (None, None) => TestCaseStatus::success(),
+    };
+    let mut case = TestCase::new(format!("{} seed {}", played.case(), played.run.seed), status);
+    case.set_classname(format!("stormproof.{}", played.suite.name()));
+    let mut suite = TestSuite::new(played.suite.name());
+    suite.add_test_case(case);
+    in_full(suite)
+}
+
+/// A run of plain cases: a test case each.
+pub fn plain(report: &PlainReport) -> Result<String, RenderError> {
+    let mut suite = TestSuite::new(report.title.as_str());
+    suite.add_test_cases(report.outcomes.iter().map(|outcome| {
+        let status = match outcome.status {
+            Status::Held => TestCaseStatus::success(),
+            Status::Unproven => non_success(NonSuccessKind::Error, "unproven", &outcome.why),
+            Status::Fell => non_success(NonSuccessKind::Failure, "fell", &outcome.why),
+        };
+        let mut case = TestCase::new(outcome.name.as_str(), status);
+        case.set_time(Duration::from_millis(outcome.took_ms));
+        case.set_classname("stormproof.real");
+        case
+    }));
+    in_full(suite)
+}
+
+fn in_full(suite: TestSuite) -> Result<String, RenderError> {
+    let mut report = Report::new("stormproof");
+    report.add_test_suite(suite);
+    report.to_string()
 }
 
 fn suite(trial: &Trial<'_>, replay: &ReplayCommand) -> TestSuite {

@@ -1,4 +1,5 @@
-//! What a hunt found, told three ways: as text for a person, as JSON for a program, as JUnit for a CI server.
+//! What a hunt found, told four ways: as text for a person, as a page for a browser, as JSON for a program, as JUnit for
+//! a CI server.
 //!
 //! All of it is functions from a finished run to a string. Nothing here runs a suite, reads a clock or writes a file:
 //! the same run always gets the same words, so reports can be compared in a diff.
@@ -7,16 +8,21 @@
 //! |---|---|
 //! | [`run`] | what is reported of a hunt: [`RunReport`], [`Trial`] |
 //! | [`replay`] | what is reported of one run played again |
+//! | [`compare`] | a hunt beside an older one, read from what `json` wrote |
 //! | [`list`] | what a suite says of itself before it runs |
 //! | [`explore`], [`shrink`], [`explain`] | what is reported of an exploration, of a smaller plan, of its causes |
-//! | [`text`], [`json`], [`junit`] | a hunt in each of the three forms |
+//! | [`plain`] | what is reported of cases that have no trace |
+//! | [`text`], [`json`], [`junit`], [`html`] | each of the four forms |
 
+pub mod compare;
 pub mod explain;
 pub mod explore;
+pub mod html;
 pub mod json;
 pub mod junit;
 mod layout;
 pub mod list;
+pub mod plain;
 pub mod replay;
 pub mod run;
 pub mod shrink;

@@ -50,11 +50,11 @@ impl ReplayReport<'_> {
         u8::from(self.run.result.violation.is_some() || matches!(self.mode, Mode::Exact(_, Some(_))))
     }
 
-    fn case(&self) -> &'static str {
+    pub(crate) fn case(&self) -> &'static str {
         self.suite.cases()[self.run.case].name
     }
 
-    fn sentence(&self, claim: &str) -> &'static str {
+    pub(crate) fn sentence(&self, claim: &str) -> &'static str {
         Trial { suite: self.suite, report: SuiteReport::new(self.suite), whole: false }.sentence(claim)
     }
 
@@ -106,9 +106,19 @@ impl ReplayReport<'_> {
         out
     }
 
+    /// Where an exact replay parts from the recorded run.
+    pub(crate) fn parted(&self) -> Option<&Divergence> {
+        if let Mode::Exact(_, Some(parted)) = &self.mode { Some(parted) } else { None }
+    }
+
+    /// Whether the run fails as it did when it was recorded.
+    pub(crate) fn compared_in_words(&self) -> Option<String> {
+        self.recorded().map(|recorded| same_failure(&recorded.why, &self.fingerprint()))
+    }
+
     fn compared(&self, out: &mut String) {
-        let Some(recorded) = self.recorded() else { return };
-        field(out, "failure", &same_failure(&recorded.why, &self.fingerprint()));
+        let Some((recorded, failure)) = self.recorded().zip(self.compared_in_words()) else { return };
+        field(out, "failure", &failure);
         match &self.mode {
             Mode::Seed => {}
             Mode::Plan(_) => {
@@ -169,7 +179,7 @@ impl ReplayReport<'_> {
     }
 
     fn divergence(&self) -> Option<DivergenceDocument<'_>> {
-        let Mode::Exact(_, Some(parted)) = &self.mode else { return None };
+        let parted = self.parted()?;
         let (recorded, now) = (parted.expected.as_deref(), parted.found.as_deref());
         Some(DivergenceDocument { line: parted.line, recorded, now })
     }

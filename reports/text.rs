@@ -57,7 +57,7 @@ fn regressions(out: &mut String, all: &[Regression]) {
     out.push('\n');
 }
 
-const LEGEND: [(&str, &str); 6] = [
+pub(crate) const LEGEND: [(&str, &str); 6] = [
     ("seed", "A number from which one simulated life of the system is drawn: the same number, the same life."),
     ("faults", "How often each kind of fault changed what somebody saw. One that met nobody does not count."),
     (
@@ -210,14 +210,19 @@ fn overview(out: &mut String, run: &RunReport<'_>) {
 }
 
 fn row(trial: &Trial<'_>) -> Vec<String> {
+    let verdict = verdict_word(&trial.verdict()).to_owned();
+    [trial.report.suite.clone()].into_iter().chain(numbers(trial)).chain([verdict]).collect()
+}
+
+/// A suite in numbers: seeds, faults, steps crashed at, claims checked, situations reached, overlap, simulated time.
+pub(crate) fn numbers(trial: &Trial<'_>) -> [String; 7] {
     let report = &trial.report;
     let crashed = report.steps.values().filter(|passed| passed.deaths > 0).count();
     let invariants = trial.suite.invariants();
     let checked = invariants.iter().filter(|invariant| report.checked.contains_key(invariant.claim.id)).count();
     let sometimes = trial.sometimes();
     let reached = sometimes.iter().filter(|(_, times)| *times > 0).count();
-    vec![
-        report.suite.clone(),
+    [
         count(report.seeds),
         count(report.delivered().values().sum()),
         format!("{crashed}/{} steps", report.steps.len()),
@@ -225,7 +230,6 @@ fn row(trial: &Trial<'_>) -> Vec<String> {
         format!("{reached}/{}", sometimes.len()),
         format!("{}%", report.overlap.percent()),
         duration(report.simulated_ns),
-        verdict_word(&trial.verdict()).into(),
     ]
 }
 
@@ -288,11 +292,16 @@ fn differing(out: &mut String, trial: &Trial<'_>, replay: &ReplayCommand) {
 
 fn conclusion(out: &mut String, run: &RunReport<'_>) {
     let verdict = run.verdict();
-    let meaning = match &verdict {
+    let (word, meaning) = (verdict_word(&verdict), meaning(&verdict));
+    let _ = writeln!(out, "\nVerdict: {word} ({meaning}). Exit code {}.", exit_code(&verdict));
+}
+
+/// What a verdict means.
+pub(crate) fn meaning(verdict: &Verdict) -> &'static str {
+    match verdict {
         Verdict::Holds => "everything held, and was put to the test",
         Verdict::Warning(_) => "everything held; some suites had too few seeds to prove it",
         Verdict::Unproven(_) => "nothing fell, but something was not put to the test",
         Verdict::Fell(_) => "a claim fell, or a run repeated was not the same run",
-    };
-    let _ = writeln!(out, "\nVerdict: {} ({meaning}). Exit code {}.", verdict_word(&verdict), exit_code(&verdict));
+    }
 }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use stormproof_reports::{
-    Mode, ReplayCommand, ReplayReport, RunReport, Trial, json, junit, list, replay::Recorded, text,
+    Mode, ReplayCommand, ReplayReport, RunReport, Trial, html, json, junit, list, plain, replay::Recorded, text,
 };
 use stormproof_sim::{
     check::{
@@ -16,6 +16,7 @@ use stormproof_sim::{
         RunResult, Settings,
         coverage::{Passed, Step},
         fault::FaultKind,
+        trace::{Happened, Lane, Line},
     },
 };
 
@@ -219,6 +220,112 @@ fn json_of_the_same_runs_differs_in_times_only() {
     });
     assert_eq!(fast.0, slow.0);
     assert_ne!(fast.1, slow.1);
+}
+
+/// Its words are what a system on trial might say to be taken for more than words.
+fn story_of(seed: u64) -> Run {
+    let mut run = played(Some(Violation::new(&D1, "lost commit", "<script>alert(1)</script>", 37_000_000)));
+    let line = |at, what, lane, detail, words: &str| Line { at, hash: at, what, lane, detail, words: words.into() };
+    run.seed = seed;
+    run.plan = Some("why = \"</pre><script>\"".into());
+    run.result.lines = vec![
+        line(1_000, Happened::Booted, Lane::Node(0), [1, 0], "n0 is up, life 1"),
+        line(
+            2_000,
+            Happened::Invoked,
+            Lane::Client(0),
+            [0, 5],
+            "c0 asks op0: Put(\"</li><img src=x onerror=alert(1)>\")",
+        ),
+        line(9_000, Happened::Delivered, Lane::Node(0), [0, 0], "op0 arrives at n0"),
+        line(9_000, Happened::DiskCall, Lane::Node(0), [9, 9], "n0   point commit.begin"),
+        line(9_500, Happened::Fault, Lane::Node(0), [1, 2], "fault 1 strikes n0: kill"),
+        line(9_500, Happened::Died, Lane::Node(0), [0, 1], "n0 dies in life 1: Kill"),
+    ];
+    run
+}
+
+fn page_of(report: &RunReport<'_>) -> String {
+    let run = story_of(1_234);
+    html::render(report, &[html::Story { suite: &Commit, run: &run }])
+}
+
+#[test]
+fn a_page_shows_verdict_matrix_and_story_and_what_was_never_struck() {
+    let page = page_of(&run(fallen()));
+    for words in ["✗ FELL", "c0 asks op0", "fault 1 strikes n0: kill", "Its events were not kept", "8 of 8 cells"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert_eq!(page.matches("data-timeline=").count(), 1, "the other failure has no story");
+}
+
+#[test]
+fn nothing_that_a_run_says_becomes_part_of_the_page() {
+    let page = page_of(&run(fallen()));
+    for words in ["<script>alert", "<img", "</pre><script>"] {
+        assert!(!page.contains(words), "{words}");
+    }
+    assert_eq!(page.matches("<script").count(), 2, "the data of one picture, and the script of the page");
+}
+
+#[test]
+fn a_page_names_nothing_outside_itself() {
+    let pages = [page_of(&run(fallen())), page_of(&run(unproven())), html::plain(&outcomes())];
+    for page in pages {
+        let page = page.replace("http://www.w3.org/2000/svg", "");
+        for words in ["://", " src=\"", "@import", "<link", "url(h", "fetch("] {
+            assert!(!page.contains(words), "{words}");
+        }
+    }
+}
+
+#[test]
+fn pages_of_the_same_runs_differ_in_times_only() {
+    let mut slow = run(SuiteReport { busy_ns: 99, ..fallen() });
+    slow.wall = Duration::from_secs(99);
+    let [fast, slow] = [page_of(&run(fallen())), page_of(&slow)].map(|page| {
+        let (before, times) = page.split_once("<footer id=\"times\">").unwrap();
+        let (times, after) = times.split_once("</footer>").unwrap();
+        ([before.to_owned(), after.to_owned()], times.to_owned())
+    });
+    assert!(fast.0 == slow.0);
+    assert_ne!(fast.1, slow.1);
+}
+
+fn outcomes() -> plain::PlainReport {
+    let outcome = |name: &str, status, why: &[&str]| plain::Outcome {
+        name: name.into(),
+        about: "it holds".into(),
+        status,
+        why: why.iter().map(|why| (*why).to_owned()).collect(),
+        facts: vec![("lives".into(), "3".into())],
+        took_ms: 1_500,
+    };
+    plain::PlainReport {
+        title: "real".into(),
+        summary: "a claim fell".into(),
+        outcomes: vec![
+            outcome("CE-01", plain::Status::Held, &[]),
+            outcome("CE-02", plain::Status::Unproven, &["no kill met it"]),
+            outcome("CE-03", plain::Status::Fell, &["D1: lost"]),
+        ],
+    }
+}
+
+#[test]
+fn plain_cases_are_told_as_junit_and_as_a_page() {
+    insta::assert_snapshot!(junit::plain(&outcomes()).unwrap());
+    let page = html::plain(&outcomes());
+    assert!(page.contains("✗ FELL") && page.contains("no kill met it"));
+}
+
+#[test]
+fn a_replay_is_told_as_junit_and_as_a_page() {
+    let run = story_of(7);
+    let report = ReplayReport { suite: &Commit, run: &run, mode: Mode::Seed };
+    insta::assert_snapshot!(junit::replay(&report).unwrap());
+    let page = html::replay(&report);
+    assert!(page.contains("commit/kill seed 7") && page.contains("seen broken"));
 }
 
 fn played(violation: Option<Violation>) -> Run {

@@ -31,6 +31,16 @@ Exit codes:
   3  this tool failed
   4  nothing was proven: a suite met none of the dangers it exists for, or a checker gave up";
 
+const REPORT_EXIT_CODES: &str = "\
+Compared are, suite by suite: steps with crashes, points passed, faults by point and by case, situations reached; the
+lowest seed that finds each failure; and seeds per second of thread time.
+
+Exit codes:
+  0  nothing was lost and nothing fell anew; always, without --against
+  1  a claim fell that had not fallen, a run repeated became another run, or something covered before is not any more
+  2  wrong use: a file that is missing, or is not what `run --json` writes
+  3  this tool failed";
+
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Runs suites over many seeds; all suites for about a minute if nothing else is said
@@ -47,6 +57,9 @@ pub(super) enum Command {
     List(ListArgs),
     /// Kills the engine for real: as a process of its own, on a real directory
     Real(RealArgs),
+    /// Tells again what `run --json` wrote, and compares it with what an older hunt wrote
+    #[command(after_help = REPORT_EXIT_CODES)]
+    Report(ReportArgs),
     /// Runs the seeds named on standard input and says their trace hashes: the other half of the self-check
     #[command(hide = true)]
     Rerun(RerunArgs),
@@ -81,6 +94,9 @@ pub(super) struct RunArgs {
     /// Write the report as JUnit
     #[arg(long, value_name = "F")]
     pub(super) junit: Option<PathBuf>,
+    /// Write the report as a page for a browser
+    #[arg(long, value_name = "F")]
+    pub(super) html: Option<PathBuf>,
     /// Leave failing plans as they are, instead of looking for the smallest that fails in the same way
     #[arg(long)]
     pub(super) no_shrink: bool,
@@ -109,6 +125,12 @@ pub(super) struct ReplayArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "F")]
     pub(super) json: Option<PathBuf>,
+    /// Write the report as JUnit
+    #[arg(long, value_name = "F")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write the report as a page for a browser
+    #[arg(long, value_name = "F")]
+    pub(super) html: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -243,6 +265,28 @@ pub(super) struct RealArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "F")]
     pub(super) json: Option<PathBuf>,
+    /// Write the report as JUnit
+    #[arg(long, value_name = "F")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write the report as a page for a browser
+    #[arg(long, value_name = "F")]
+    pub(super) html: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct ReportArgs {
+    /// What `run --json` wrote
+    #[arg(value_name = "NEW.json")]
+    pub(super) new: PathBuf,
+    /// What it wrote of an older hunt
+    #[arg(long, value_name = "OLD.json")]
+    pub(super) against: Option<PathBuf>,
+    /// Write the comparison as JSON
+    #[arg(long, value_name = "F")]
+    pub(super) json: Option<PathBuf>,
+    /// Write the comparison as a page for a browser
+    #[arg(long, value_name = "F")]
+    pub(super) html: Option<PathBuf>,
 }
 
 #[derive(Args)]

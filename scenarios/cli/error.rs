@@ -23,6 +23,8 @@ pub(super) enum CliError {
     TooLong { path: PathBuf, max: u64, found: u64 },
     #[error("the plan of a seed cannot be read back: {words}")]
     Sketch { words: String },
+    #[error("{}: {source}", path.display())]
+    Report { path: PathBuf, source: stormproof_reports::compare::read::ReadError },
     #[error("{}: {words}", path.display())]
     Plan { path: PathBuf, words: String },
     #[error("{source}")]
@@ -62,6 +64,7 @@ impl CliError {
             | CliError::NotText { .. }
             | CliError::TooLong { .. }
             | CliError::Plan { .. }
+            | CliError::Report { .. }
             | CliError::Vectors { .. } => 2,
             CliError::Real { source } => source.exit_code(),
             CliError::Output { .. }

@@ -8,6 +8,7 @@
 //! | [`explore`] | every crash of a bounded workload |
 //! | [`shrink`] | the smallest plan that still fails, and what it takes |
 //! | [`replay`] | one run again |
+//! | [`report`] | what a hunt wrote, told again and compared |
 //! | [`real`] | the engine as a process of its own |
 //! | [`files`] | files that are read and written at the user's word |
 //! | [`error`] | what can go wrong, and whose fault it is |
@@ -23,6 +24,7 @@ mod fresh;
 mod progress;
 mod real;
 mod replay;
+mod report;
 mod run;
 mod save;
 mod select;
@@ -68,6 +70,7 @@ fn dispatch(command: &Command) -> Result<u8, CliError> {
         Command::Explain(args) => shrink::explained(args),
         Command::List(args) => list(args),
         Command::Real(args) => real::real(args),
+        Command::Report(args) => report::report(args),
         Command::Rerun(args) => fresh::child(args),
     }
 }

@@ -3,7 +3,11 @@
 use std::cell::Cell;
 
 use serde::Serialize;
-use stormproof_reports::json::{SCHEMA, document};
+use stormproof_reports::{
+    html,
+    json::{SCHEMA, document},
+    junit,
+};
 
 use super::{args::RealArgs, error::CliError, files::Output, say, vectors};
 use crate::real::{Options, Progress, RealError, Report, run};
@@ -11,7 +15,8 @@ use crate::real::{Options, Progress, RealError, Report, run};
 /// Runs the real lane, and says what came of it. Returns the exit code.
 pub(super) fn real(args: &RealArgs) -> Result<u8, CliError> {
     let vectors = vectors(args.vectors.as_deref())?;
-    let json = Output::open(args.json.as_deref())?;
+    let (json, junit) = (Output::open(args.json.as_deref())?, Output::open(args.junit.as_deref())?);
+    let page = Output::open(args.html.as_deref())?;
     let shown = Cell::new("");
     let progress = |progress: Progress| {
         if shown.replace(progress.case) != progress.case {
@@ -31,6 +36,9 @@ pub(super) fn real(args: &RealArgs) -> Result<u8, CliError> {
     let exit_code = report.exit_code();
     let told = Document { schema: SCHEMA, command: "real", exit_code, report: &report };
     json.map(|file| file.write(&document(&told)?)).transpose()?;
+    let plain = report.plain();
+    junit.map(|file| file.write(&junit::plain(&plain)?)).transpose()?;
+    page.map(|file| file.write(&html::plain(&plain))).transpose()?;
     Ok(exit_code)
 }
 

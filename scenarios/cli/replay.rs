@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stormproof_reports::{Mode, ReplayReport, replay::Recorded};
+use stormproof_reports::{Mode, ReplayReport, html, junit, replay::Recorded};
 use stormproof_sim::{
     hunt::{Run, Source, Suite, compare_exactly},
     world::{Settings, plan::Heading},
@@ -21,9 +21,11 @@ use crate::suites;
 /// Plays a run again, and says what came of it. Returns the exit code.
 pub(super) fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
     let source = source(&args.what)?;
+    let outputs = Outputs::open(args)?;
     let vectors = vectors(args.vectors.as_deref())?;
     let suites = suites::all(vectors.as_ref());
-    let settings = Settings { words: args.trace || args.exact, record: false };
+    let told = args.html.is_some();
+    let settings = Settings { words: args.trace || args.exact || told, record: told };
     let (suite, run, mode) = match &source {
         Source::Seed { .. } if args.exact || args.plan => {
             return Err(CliError::SeedHasNoPlan { found: args.what.clone() });
@@ -34,14 +36,37 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         }
         Source::Plan(text) => by_plan(args, text, &suites, settings)?,
     };
-    let json = Output::open(args.json.as_deref())?;
     if args.trace {
         run.result.lines.iter().for_each(|line| say(&format!("{line}\n")));
     }
     let report = ReplayReport { suite, run: &run, mode };
     say(&report.text());
-    json.map(|file| file.write(&report.json()?)).transpose()?;
+    outputs.write(&report)?;
     Ok(report.exit_code())
+}
+
+/// The files that were asked for, opened before the run.
+struct Outputs {
+    json: Option<Output>,
+    junit: Option<Output>,
+    html: Option<Output>,
+}
+
+impl Outputs {
+    fn open(args: &ReplayArgs) -> Result<Outputs, CliError> {
+        Ok(Outputs {
+            json: Output::open(args.json.as_deref())?,
+            junit: Output::open(args.junit.as_deref())?,
+            html: Output::open(args.html.as_deref())?,
+        })
+    }
+
+    fn write(self, report: &ReplayReport<'_>) -> Result<(), CliError> {
+        self.json.map(|file| file.write(&report.json()?)).transpose()?;
+        self.junit.map(|file| file.write(&junit::replay(report)?)).transpose()?;
+        self.html.map(|file| file.write(&html::replay(report))).transpose()?;
+        Ok(())
+    }
 }
 
 /// A file if there is one, else a seed.

@@ -7,8 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stormproof_reports::{ReplayCommand, RunReport, Trial, json, junit, run::exit_code, text};
-use stormproof_sim::hunt::{Budget, Hunt, Shard, SuiteReport};
+use stormproof_reports::{
+    ReplayCommand, RunReport, Trial,
+    html::{self, Story},
+    json, junit,
+    run::exit_code,
+    text,
+};
+use stormproof_sim::hunt::{Budget, Hunt, Run, Shard, Suite, SuiteReport};
 
 use super::{
     args::RunArgs,
@@ -37,16 +43,22 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, CliError> {
     let suites = suites::all(vectors.as_ref());
     let chosen = choose(&suites, &args.suites)?;
     let (json, junit) = (Output::open(args.json.as_deref())?, Output::open(args.junit.as_deref())?);
+    let page = Output::open(args.html.as_deref())?;
 
-    let report = hunt(args, &chosen)?;
+    let (report, saved) = hunt(args, &chosen)?;
     say(&text::render(&report));
     json.map(|file| file.write(&json::render(&report)?)).transpose()?;
     junit.map(|file| file.write(&junit::render(&report)?)).transpose()?;
+    let stories: Vec<_> = saved.iter().map(|(suite, run)| Story { suite: *suite, run }).collect();
+    page.map(|file| file.write(&html::render(&report, &stories))).transpose()?;
     Ok(exit_code(&report.verdict()))
 }
 
+/// A run that failed, recorded, with its suite.
+type Saved<'a> = (&'a dyn Suite, Run);
+
 #[allow(clippy::disallowed_methods, reason = "tells a person how long it took; no run sees it")]
-fn hunt<'a>(args: &RunArgs, chosen: &[Chosen<'a>]) -> Result<RunReport<'a>, CliError> {
+fn hunt<'a>(args: &RunArgs, chosen: &[Chosen<'a>]) -> Result<(RunReport<'a>, Vec<Saved<'a>>), CliError> {
     let begun = Instant::now();
     let threads = args.jobs.map_or_else(processors, usize::from);
     let board = Board::new();
@@ -58,10 +70,12 @@ fn hunt<'a>(args: &RunArgs, chosen: &[Chosen<'a>]) -> Result<RunReport<'a>, CliE
     fresh::check(&mut trials, args.vectors.as_deref(), threads)?;
     board.close();
     let replay = replay_command(args.vectors.as_deref());
+    let mut saved = Vec::new();
     for trial in &mut trials {
-        save::failures(trial, &args.save, !args.no_shrink);
+        let suite = trial.suite;
+        saved.extend(save::failures(trial, &args.save, !args.no_shrink).into_iter().map(|run| (suite, run)));
     }
-    Ok(RunReport { regressions, trials, wall: begun.elapsed(), threads, replay })
+    Ok((RunReport { regressions, trials, wall: begun.elapsed(), threads, replay }, saved))
 }
 
 pub(super) fn processors() -> usize {

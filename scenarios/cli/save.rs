@@ -21,9 +21,10 @@ const SHRUNK_MAX: usize = 6;
 const SHRINKING: Duration = Duration::from_secs(10);
 
 /// Saves the first failure of each kind. Where that is impossible the failure is still a failure: it says so, and the
-/// seed remains.
-pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path, shrinks: bool) {
+/// seed remains. Returns the runs that were recorded.
+pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path, shrinks: bool) -> Vec<Run> {
     let Trial { suite, report, .. } = trial;
+    let mut runs = Vec::new();
     for (place, (fingerprint, failure)) in report.failures.iter_mut().enumerate() {
         let run = suite.run_seed(failure.seed, &Settings { words: true, record: true });
         let again = run.result.violation.as_ref().map(Violation::fingerprint);
@@ -43,7 +44,9 @@ pub(super) fn failures(trial: &mut Trial<'_>, dir: &Path, shrinks: bool) {
             }
             Err(error) => eprintln!("stormproof: cannot save a plan in {}: {error}", dir.display()),
         }
+        runs.push(run);
     }
+    runs
 }
 
 /// Looks for the smallest plan that fails as a run does, and saves it beside its plan.

@@ -12,7 +12,7 @@
 //! | [`lane`] | one directory and its lives |
 //! | [`trial`] | what clients saw over all lives, and the claims |
 //! | [`cases`], [`damage`] | what is done to it |
-//! | [`report`] | what came of it |
+//! | [`report`], [`plain`] | what came of it |
 //!
 //! A program that uses this room begins its main function with [`run_child`]: the engine is the program itself.
 #![allow(
@@ -24,6 +24,7 @@ mod cases;
 mod child;
 mod damage;
 mod lane;
+mod plain;
 mod process;
 mod report;
 mod trial;

@@ -160,9 +160,9 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.cases.iter().try_for_each(|case| writeln!(f, "{case}"))?;
+impl Report {
+    /// What it amounts to, in a sentence.
+    pub(super) fn summary(&self) -> String {
         let (lives, kills) = self.cases.iter().fold((0, 0), |(lives, kills), case| {
             (lives + case.tally.lives, kills + case.tally.kills.values().sum::<u64>())
         });
@@ -172,12 +172,15 @@ impl fmt::Display for Report {
             _ => "something was not proven",
         };
         let seconds = self.wall_ms as f64 / 1000.0;
-        writeln!(
-            f,
-            "{verdict}: {} cases, {lives} lives, {kills} kills in {seconds:.1} s, seed {}",
-            self.cases.len(),
-            self.seed
-        )
+        let cases = self.cases.len();
+        format!("{verdict}: {cases} cases, {lives} lives, {kills} kills in {seconds:.1} s, seed {}", self.seed)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cases.iter().try_for_each(|case| writeln!(f, "{case}"))?;
+        writeln!(f, "{}", self.summary())
     }
 }
 

@@ -148,6 +148,52 @@ fn two_hunts_over_the_same_seeds_report_the_same_but_for_times() {
     assert_eq!(first, second);
 }
 
+#[test]
+fn every_form_of_report_is_written_of_a_hunt_and_of_a_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let suite = some_suite();
+    let forms = ["--json", "r.json", "--junit", "r.xml", "--html", "r.html"];
+    for arguments in [vec!["run", &suite, "--seeds", "5"], vec!["replay", &format!("{suite}:7")]] {
+        let output = stormproof_in(dir.path(), &[arguments, forms.to_vec()].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+        let page = std::fs::read_to_string(dir.path().join("r.html")).unwrap();
+        assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+        assert!(std::fs::read_to_string(dir.path().join("r.xml")).unwrap().contains("<testsuite "));
+    }
+}
+
+#[test]
+fn a_hunt_is_compared_with_an_older_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let suite = some_suite();
+    for (seeds, file) in [("60", "many.json"), ("4", "few.json")] {
+        let output = stormproof_in(dir.path(), &["run", &suite, "--seeds", seeds, "--json", file]);
+        assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
+    }
+    let report = |arguments: &[&str]| stormproof_in(dir.path(), &[&["report"], arguments].concat());
+    assert_eq!(report(&["few.json"]).status.code(), Some(0));
+    assert_eq!(report(&["many.json", "--against", "few.json"]).status.code(), Some(0));
+    let worse = report(&["few.json", "--against", "many.json", "--html", "r.html", "--json", "r.json"]);
+    assert_eq!(worse.status.code(), Some(1), "{}", said(&worse));
+    assert!(said(&worse).contains("LOST"), "{}", said(&worse));
+    let told: Value = serde_json::from_slice(&std::fs::read(dir.path().join("r.json")).unwrap()).unwrap();
+    assert_eq!((&told["command"], &told["exit_code"]), (&"report".into(), &1.into()));
+}
+
+#[test]
+fn what_is_no_report_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("other.json"), r#"{ "schema": 1, "command": "replay" }"#).unwrap();
+    for (arguments, words) in [
+        (["report", "none.json"].as_slice(), "none.json: "),
+        (&["report", "other.json"], "other.json: expected what `run --json` writes, found a document of `replay`"),
+    ] {
+        let output = stormproof_in(dir.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(complained(&output).contains(words), "{}", complained(&output));
+    }
+}
+
 /// Plan and trace of a seed, as a hunt saves them of a failing one.
 fn saved(dir: &Path) -> (String, Vec<String>) {
     let suites = stormproof::suites::all(None);

@@ -214,7 +214,7 @@ where
     }
 
     pub(crate) fn request_arrives(&mut self, now: u64, node: u32, id: RequestId) {
-        if self.is_down(node, id.op.0) {
+        if self.is_down(node, [id.op.0, 0]) {
             return;
         }
         if self.nodes[node as usize].reads {
@@ -228,17 +228,21 @@ where
     }
 
     pub(crate) fn mail_arrives(&mut self, now: u64, node: u32, mail: Mail) {
-        if !self.is_down(node, u64::MAX) {
+        let content = match &mail {
+            Mail::Message { bytes, .. } => mix_bytes(u64::from(node), bytes),
+            _ => 0,
+        };
+        if !self.is_down(node, [u64::MAX, content]) {
             self.take_mail(now, node, mail);
         }
     }
 
     /// Whether nobody is there to take what arrives. It is lost then.
-    fn is_down(&mut self, node: u32, what: u64) -> bool {
+    fn is_down(&mut self, node: u32, what: [u64; 2]) -> bool {
         let mut core = self.shared.lock();
         let up = core.dials.is_alive(node) && self.nodes[node as usize].node.is_some();
         let (kind, words) = if up { (Happened::Delivered, "arrives at") } else { (Happened::Lost, "finds nobody at") };
-        core.record(kind, u64::from(node), [what, 0], || match what {
+        core.record(kind, u64::from(node), what, || match what[0] {
             u64::MAX => format!("a message {words} n{node}"),
             op => format!("op{op} {words} n{node}"),
         });

@@ -77,8 +77,9 @@ pub struct Line {
     pub what: Happened,
     /// Where.
     pub lane: Lane,
-    /// What else tells it from others: the operation of an invocation, an arrival or a reply; the content's hash of a
-    /// message.
+    /// What else tells it from others. First the operation, of an invocation, of a request that arrives, and of a reply
+    /// that does; of a reply that leaves, `[0, operation]`. A message leaves with `[1, hash]` and arrives with
+    /// `[u64::MAX, hash]`: the same hash of its content and of where it goes, unless it was damaged on the way.
     pub detail: [u64; 2],
     /// In words.
     pub words: String,
