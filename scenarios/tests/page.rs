@@ -93,7 +93,7 @@ fn failing_page() -> String {
     let stories: Vec<_> = runs.iter().map(|run| Story { suite, run }).collect();
     let replay = ReplayCommand { program: "stormproof".into(), options: String::new() };
     let trials = vec![Trial { suite, report, whole: true }];
-    html::render(&RunReport { trials, wall: Duration::ZERO, threads: 1, replay }, &stories)
+    html::render(&RunReport { regressions: Vec::new(), trials, wall: Duration::ZERO, threads: 1, replay }, &stories)
 }
 
 /// The browser if there is one; a machine without one says so, and is told apart from one where all held.

@@ -66,7 +66,7 @@ impl Judge<Toy> for Witness {
                     self.told(operation, reply, history, findings);
                 }
             }
-            Seen::Settled { .. } | Seen::Died { .. } | Seen::Noted { .. } => {}
+            Seen::Settled { .. } | Seen::Died { .. } | Seen::Refused { .. } | Seen::Noted { .. } => {}
         }
     }
 
