@@ -19,6 +19,10 @@ use super::{
     run::{ReplayCommand, sentence},
 };
 
+/// What the rows of an exploration say.
+pub(crate) const HEADS: [&str; 8] =
+    ["workload", "ops", "crashes", "points", "states", "recoveries run", "saved", "left out"];
+
 /// An exploration, and how to play again what it has found.
 pub struct Explored<'a> {
     /// The suite.
@@ -63,24 +67,22 @@ impl Explored<'_> {
         let report = self.report;
         let _ = writeln!(out, "{}, explored: {}", report.suite, self.verdict());
         field(&mut out, "about", self.suite.about());
-        let profile = match report.profile {
-            Profile::Weakest => "weakest: what POSIX promises, and no more",
-            Profile::Ordered => "ordered: a journalling file system",
-        };
-        field(&mut out, "profile", profile);
         out.push('\n');
-        table(&mut out, &self.rows());
+        let head = HEADS.map(Into::into).to_vec();
+        table(&mut out, &[vec![head], self.rows()].concat());
         out.push('\n');
-        self.summary(&mut out);
+        self.facts().iter().for_each(|(label, value)| field(&mut out, label, value));
+        field(&mut out, "time", &self.speed());
+        report.unproven.iter().for_each(|why| field(&mut out, "UNPROVEN", why));
         for found in report.failures.values() {
             self.fallen(&mut out, found);
         }
         out
     }
 
-    fn rows(&self) -> Vec<Vec<String>> {
-        let head = ["workload", "ops", "crashes", "points", "states", "recoveries run", "saved", "left out"];
-        let mut rows = vec![head.map(Into::into).to_vec()];
+    /// A row for each depth of each workload, under [`HEADS`].
+    pub(crate) fn rows(&self) -> Vec<Vec<String>> {
+        let mut rows = Vec::new();
         for workload in &self.report.workloads {
             for (place, depth) in workload.depths.iter().enumerate() {
                 let name = format!("{}:{} ({})", self.report.suite, workload.seed, workload.case);
@@ -93,8 +95,13 @@ impl Explored<'_> {
         rows
     }
 
-    fn summary(&self, out: &mut String) {
+    /// What was looked at and what was not, labelled.
+    pub(crate) fn facts(&self) -> [(&'static str, String); 4] {
         let DepthReport { points, states, executed, saved, left_out, .. } = self.report.total();
+        let profile = match self.report.profile {
+            Profile::Weakest => "weakest: what POSIX promises, and no more",
+            Profile::Ordered => "ordered: a journalling file system",
+        };
         let looked = format!(
             "{} of {} crash points, {} states of the disk, at most {} of one image",
             count(points),
@@ -102,22 +109,18 @@ impl Explored<'_> {
             count(states),
             count(self.report.bound)
         );
-        field(out, "explored", &looked);
-        field(
-            out,
-            "recoveries",
-            &format!("{} run, {} saved by what they have in common", count(executed), count(saved)),
-        );
         let left = match left_out {
             0 => "nothing, for these workloads".into(),
             some => format!("at least {} by the bound: NOT all states were looked at", plural(some, "state")),
         };
-        field(out, "left out", &left);
+        let recoveries = format!("{} run, {} saved by what they have in common", count(executed), count(saved));
+        [("profile", profile.into()), ("explored", looked), ("recoveries", recoveries), ("left out", left)]
+    }
+
+    /// How long it took, in words.
+    pub(crate) fn speed(&self) -> String {
         let (wall, threads) = (duration(self.wall_ns), plural(self.threads as u64, "thread"));
-        field(out, "time", &format!("{wall} on {threads}: {} recoveries a minute", count(self.per_minute())));
-        for why in &self.report.unproven {
-            field(out, "UNPROVEN", why);
-        }
+        format!("{wall} on {threads}: {} recoveries a minute", count(self.per_minute()))
     }
 
     fn fallen(&self, out: &mut String, found: &Found) {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     json::reasons,
     layout::{count, duration, plural},
-    run::{RunReport, Trial, exit_code},
+    run::{RegressionEnd, RunReport, Trial, exit_code},
     text,
 };
 
@@ -30,6 +30,7 @@ pub fn render(run: &RunReport<'_>, stories: &[Story<'_>]) -> String {
     let body = html! {
         (banner(class, sign, word, &meaning))
         p.quiet { (totals(run)) }
+        (regressions(run))
         (overview(run))
         @for (place, trial) in run.trials.iter().enumerate() {
             @for (number, failure) in trial.failures().into_iter().enumerate() {
@@ -49,6 +50,16 @@ fn totals(run: &RunReport<'_>) -> String {
     let seeds = plural(sum(|trial| trial.report.seeds), "seed");
     let simulated = duration(sum(|trial| trial.report.simulated_ns));
     format!("{} and {seeds}; {simulated} of simulated time.", plural(run.trials.len() as u64, "suite"))
+}
+
+fn regressions(run: &RunReport<'_>) -> Markup {
+    let other = run.regressions.iter().filter(|regression| regression.end != RegressionEnd::Holds);
+    let other: Vec<_> = other.map(|regression| (reasons(regression.verdict()).join("; "), &regression.why)).collect();
+    let (all, held) = (run.regressions.len(), run.regressions.len() - other.len());
+    html! {
+        @if all > 0 { p.quiet { (held) " of " (plural(all as u64, "plan")) " that once failed hold." } }
+        @for (words, why) in other { p { b.bad { (words) } " It once showed: " (why) } }
+    }
 }
 
 const HEADS: [&str; 9] =

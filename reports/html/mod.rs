@@ -9,6 +9,7 @@
 //! | [`hunt`] | a hunt: verdicts, matrices, claims, and the story of each failure |
 //! | [`replay`](mod@replay) | one run played again |
 //! | [`compare`](mod@compare) | a hunt beside an older one |
+//! | [`explore`](mod@explore), [`explain`](mod@explain) | every crash of a workload; why a plan fails |
 //! | [`plain`](mod@plain) | whatever else has cases that hold or fall |
 //! | [`story`](mod@story) | one run, event by event, beside its picture |
 //! | [`timeline`] | the picture |
@@ -18,6 +19,8 @@
 //! what else it needs.
 
 mod compare;
+mod explain;
+mod explore;
 mod hunt;
 pub mod matrix;
 pub mod page;
@@ -28,6 +31,8 @@ mod timeline;
 mod words;
 
 pub use compare::compare;
+pub use explain::explain;
+pub use explore::explore;
 pub use hunt::render;
 pub use matrix::matrix;
 pub use maud::Markup;

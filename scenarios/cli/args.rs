@@ -168,6 +168,9 @@ pub(super) struct ExploreArgs {
     /// Write the report as JUnit
     #[arg(long, value_name = "F")]
     pub(super) junit: Option<PathBuf>,
+    /// Write the report as a page for a browser
+    #[arg(long, value_name = "F")]
+    pub(super) html: Option<PathBuf>,
     /// Where plans of failing states are saved
     #[arg(long, value_name = "DIR", default_value = ".stormproof")]
     pub(super) save: PathBuf,
@@ -206,6 +209,9 @@ pub(super) struct ExplainArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "F")]
     pub(super) json: Option<PathBuf>,
+    /// Write the report as a page for a browser
+    #[arg(long, value_name = "F")]
+    pub(super) html: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, time::Instant};
 
-use stormproof_reports::explore::Explored;
+use stormproof_reports::{explore::Explored, html};
 use stormproof_sim::hunt::{Exploration, ExploreReport, Suite};
 
 use super::{
@@ -28,6 +28,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<u8, CliError> {
     let suites = suites::all(vectors.as_ref());
     let (suite, case) = one(&suites, &args.suite)?;
     let (json, junit) = (Output::open(args.json.as_deref())?, Output::open(args.junit.as_deref())?);
+    let page = Output::open(args.html.as_deref())?;
     let threads = args.jobs.map_or_else(processors, usize::from);
     let exploration = Exploration {
         operations: args.ops,
@@ -53,6 +54,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<u8, CliError> {
     say(&explored.text());
     json.map(|file| file.write(&explored.json()?)).transpose()?;
     junit.map(|file| file.write(&explored.junit()?)).transpose()?;
+    page.map(|file| file.write(&html::explore(&explored))).transpose()?;
     Ok(explored.exit_code())
 }
 

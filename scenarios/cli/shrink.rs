@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stormproof_reports::{explain::ExplainReport, shrink::ShrinkReport};
+use stormproof_reports::{explain::ExplainReport, html, shrink::ShrinkReport};
 use stormproof_sim::{
     hunt::{AnyPlan, Shrinking, Shrunk, Suite, explain},
     world::plan::Heading,
@@ -64,7 +64,7 @@ pub(super) fn explained(args: &ExplainArgs) -> Result<u8, CliError> {
     let vectors = vectors(args.vectors.as_deref())?;
     let suites = suites::all(vectors.as_ref());
     let (plan, suite) = read(&args.plan, &suites)?;
-    let json = Output::open(args.json.as_deref())?;
+    let (json, page) = (Output::open(args.json.as_deref())?, Output::open(args.html.as_deref())?);
     let progress = |what: &str| eprintln!("{what} ...");
     let explanation = explain(suite, &plan, args.reseeds, &progress)
         .map_err(|error| CliError::Plan { path: args.plan.clone(), words: error.0 })?;
@@ -72,6 +72,7 @@ pub(super) fn explained(args: &ExplainArgs) -> Result<u8, CliError> {
     let report = ExplainReport { suite, case: &plan.case, seed: plan.seed, explanation: &explanation };
     say(&report.text());
     json.map(|file| file.write(&report.json()?)).transpose()?;
+    page.map(|file| file.write(&html::explain(&report))).transpose()?;
     Ok(0)
 }
 

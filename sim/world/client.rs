@@ -221,6 +221,7 @@ where
             Class::TryAgain => return self.try_again(now, client),
             Class::NoEffect => {
                 self.findings.now = now;
+                self.shared.dials.promise();
                 self.judge.see(Seen::Refused { op: OpId(id.op.0), history: &self.history }, &mut self.findings);
             }
             Class::Done => {}
