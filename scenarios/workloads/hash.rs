@@ -1,6 +1,36 @@
-//! Hashes of replies for the trace: of every number in them, without the detour over text that the default takes.
+//! Hashes of operations and replies for the trace: of every number in them, without the detour over text that the
+//! default takes.
 
-use stormproof_engine::memory::{Record, RecordId, Reply, Version};
+use stormproof_engine::memory::{Draft, Op, Record, RecordId, Reply, Transaction, Version};
+
+/// A hash of everything that an operation says.
+pub(super) fn op(op: &Op) -> u64 {
+    match op {
+        Op::Commit(commit) => transaction(commit),
+        Op::Get { ids } => ids.iter().fold(8, |hash, id| add(hash, id.0)),
+        Op::Count => 9,
+        Op::Search { vector, k } => components(add(10, u64::from(*k)), vector),
+    }
+}
+
+fn transaction(commit: &Transaction) -> u64 {
+    let Transaction { retry, reads, whole, inserts, upserts, deletes, managers } = commit;
+    let hash = add(add(11, retry.0 as u64), (retry.0 >> 64) as u64);
+    let hash = reads
+        .iter()
+        .fold(hash, |hash, read| add(add(hash, read.id.0), read.version.map_or(u64::MAX, |version| version.0)));
+    let hash = inserts.iter().fold(add(hash, inserts.len() as u64), draft);
+    let hash = upserts.iter().fold(add(hash, upserts.len() as u64), draft);
+    let hash = deletes.iter().fold(add(hash, deletes.len() as u64), |hash, id| add(hash, id.0));
+    // Rare, and told apart by their words.
+    if whole.is_none() && managers.is_empty() { hash } else { text(hash, &format!("{whole:?} {managers:?}")) }
+}
+
+fn draft(hash: u64, draft: &Draft) -> u64 {
+    let Draft { id, vector, text: words, attributes, links, kappa } = draft;
+    let hash = add(components(text(add(hash, id.0), words), vector), u64::from(kappa.to_bits()));
+    if attributes.is_empty() && links.is_empty() { hash } else { text(hash, &format!("{attributes:?} {links:?}")) }
+}
 
 /// A hash of everything that a reply says.
 pub(super) fn reply(reply: &Reply) -> u64 {
@@ -25,7 +55,11 @@ pub(super) fn reply(reply: &Reply) -> u64 {
 
 fn record(hash: u64, record: &Record) -> u64 {
     let hash = named(text(hash, &record.text), record.id, record.version);
-    record.vector.iter().fold(hash, |hash, x| add(hash, u64::from(x.to_bits())))
+    components(hash, &record.vector)
+}
+
+fn components(hash: u64, vector: &[f32]) -> u64 {
+    vector.iter().fold(add(hash, vector.len() as u64), |hash, x| add(hash, u64::from(x.to_bits())))
 }
 
 fn named(hash: u64, id: RecordId, version: Version) -> u64 {

@@ -243,6 +243,10 @@ impl Workload<Op, Reply> for Clients {
         NodeId(0)
     }
 
+    fn op_hash(&self, op: &Op) -> u64 {
+        hash::op(op)
+    }
+
     fn reply_hash(&self, reply: &Reply) -> u64 {
         hash::reply(reply)
     }
