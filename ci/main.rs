@@ -7,6 +7,7 @@ mod check;
 mod error;
 mod mutants;
 mod page;
+mod survivors;
 mod tidy;
 
 use std::process::ExitCode;
@@ -21,7 +22,9 @@ usage: cargo ci COMMAND
   mutants [NAME..] [--seeds N] [--json F] [--no-tests] [--keep] [--check]
           plants the bugs of scenarios/mutants in a copy of the tree and hunts each; with --check, only whether
           they can still be planted
-  page    a report as a page, used in a real browser; skipped by name where there is none";
+  page    a report as a page, used in a real browser; skipped by name where there is none
+  survivors [K/N]
+          small changes of protocols and storage that no test and no suite notices; hours, or a share of them";
 
 /// What a command says of the tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["mutants", words @ ..] => mutants::run(words),
         ["page"] => page::run(),
+        ["survivors", words @ ..] => survivors::run(words),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
