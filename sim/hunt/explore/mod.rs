@@ -29,7 +29,10 @@ use candidates::{Candidate, Candidates, Scene};
 use enumerate::{Counted, answers, enumerate};
 pub use report::{DepthReport, ExploreReport, Found, WorkloadReport};
 
-use super::scenario::{AnyPlan, Loaded, PlanError, Suite};
+use super::{
+    run::cores,
+    scenario::{AnyPlan, Loaded, PlanError, Suite},
+};
 use crate::{
     check::invariant::Violation,
     world::{
@@ -45,6 +48,20 @@ use crate::{
 const CHUNK: usize = 512;
 
 /// How far an exploration goes.
+///
+/// ```no_run
+/// use stormproof_sim::{examples::replica::trial::ReplicaTrial, hunt::Exploration, world::fs::Profile};
+///
+/// let exploration = Exploration { operations: 3, profile: Profile::Ordered, ..Exploration::default() };
+/// let report = exploration.run(&ReplicaTrial::default(), &|_| {})?;
+/// let total = report.total();
+/// // Only where nothing was left out was everything tried.
+/// println!("{} states, {} left out", total.states, total.left_out);
+/// for found in report.failures.values() {
+///     println!("{}\n{}", found.violation, found.plan);
+/// }
+/// # Ok::<(), stormproof_sim::hunt::PlanError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Exploration {
     /// Operations of each workload while crashes strike.
@@ -65,6 +82,23 @@ pub struct Exploration {
     pub threads: usize,
     /// After so many failing states a workload is left.
     pub failures_max: u64,
+}
+
+impl Default for Exploration {
+    /// One workload of five operations in each case, one crash, whatever POSIX lets it leave.
+    fn default() -> Self {
+        Exploration {
+            operations: 5,
+            profile: Profile::Weakest,
+            depth: 1,
+            bound: 1_000,
+            workloads: 1,
+            from: 0,
+            case: None,
+            threads: cores(),
+            failures_max: 1_000,
+        }
+    }
 }
 
 /// How far an exploration has come.

@@ -30,6 +30,22 @@ use crate::{
 };
 
 /// How long a plan is shrunk for.
+///
+/// ```no_run
+/// use stormproof_sim::{
+///     examples::replica::{Bug, trial::ReplicaTrial},
+///     hunt::{Shrinking, failing_plan},
+/// };
+///
+/// let suite = ReplicaTrial { bug: Some(Bug::VotesTwice) };
+/// if let Some(plan) = failing_plan(&suite, 1)?
+///     && let Some(shrunk) = Shrinking::default().run(&suite, &plan, &|_, _| {})?
+/// {
+///     println!("{} faults, {} operations", shrunk.after.faults, shrunk.after.operations);
+///     println!("{}", shrunk.plan.to_toml());
+/// }
+/// # Ok::<(), stormproof_sim::hunt::PlanError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Shrinking {
     /// At most so long.
@@ -67,6 +83,13 @@ pub struct Shrunk {
     /// The smallest plan.
     #[serde(skip)]
     pub plan: AnyPlan,
+}
+
+impl Default for Shrinking {
+    /// Ten seconds, or as many candidates as a patient person would wait for.
+    fn default() -> Self {
+        Shrinking { time: Duration::from_secs(10), candidates_max: 20_000 }
+    }
 }
 
 impl Size {
