@@ -8,12 +8,18 @@
 //!    asks when it reads: which version a page shows. Then the clients go on, look at everything, and the judge judges.
 //! 4. At depth 2 the same is done with the moments of each of those recoveries.
 //!
+//! Deaths that are one for 2 may differ in what is on its way meanwhile: with several clients, a request may find the node
+//! dead after the one and alive again after the other. Each client is told what is legal either way, and tests hold the
+//! failures against those of an exploration that takes no two deaths for one.
+//!
 //! Playing again rather than forking a world costs the time up to the death, and buys that every kind of system can be
 //! explored, several nodes included, and that what is found is a plan.
 
 mod candidates;
 mod enumerate;
 mod report;
+#[cfg(test)]
+mod states;
 
 use std::{
     collections::BTreeMap,
