@@ -94,7 +94,7 @@ fn each_bug_takes_the_faults_that_its_code_says_it_takes() {
         let case = suite.cases().iter().position(|case| case.name == needs.case);
         let shrunk = first_failure_shrunk(&suite, case);
         let plan = &shrunk.plan;
-        let explanation = explain(&suite, plan, RESEEDS, &|_| {}).unwrap().expect("it fails");
+        let explanation = explain(&suite, plan, RESEEDS, &|_| {}).expect("the plan can be played").expect("it fails");
         let found = necessary(plan, &explanation);
         println!("| {} | {found:?} | {} |", needs.bug.words(), shrunk.fingerprint);
         if !fits(found, needs) {
@@ -108,7 +108,7 @@ fn each_bug_takes_the_faults_that_its_code_says_it_takes() {
 }
 
 fn no_necessary_fault_can_be_spared(suite: &dyn Suite, plan: &AnyPlan, explanation: &Explanation) {
-    let loaded = suite.load(plan).unwrap();
+    let loaded = suite.load(plan).expect("the plan can be played");
     for id in explanation.necessary() {
         let others: Vec<_> = plan.faults.iter().filter(|fault| fault.id != id).cloned().collect();
         let (run, _) = loaded.run(&others, Study::default(), &Settings::default());

@@ -31,7 +31,7 @@ fn exploration(operations: usize, profile: Profile) -> Exploration {
 }
 
 fn explore(suite: &dyn Suite, exploration: Exploration) -> ExploreReport {
-    let report = exploration.run(suite, &|_| {}).unwrap();
+    let report = exploration.run(suite, &|_| {}).expect("the plan can be played");
     let Exploration { operations, profile, depth, .. } = exploration;
     println!("{}, {profile:?}, {operations} operations, depth {depth}: {:?}", suite.name(), report.total());
     for found in report.failures.values() {
@@ -194,13 +194,13 @@ fn next(asked: &[Question]) -> Option<Vec<u32>> {
 }
 
 /// How many ways there are to go on after a death, and which failures they end in.
-fn ways(suite: &dyn Suite, plan: &AnyPlan, death: Fault) -> (u64, BTreeSet<String>) {
-    let loaded = suite.load(plan).unwrap();
+fn ways(suite: &dyn Suite, plan: &AnyPlan, death: &Fault) -> (u64, BTreeSet<String>) {
+    let loaded = suite.load(plan).expect("the plan can be played");
     let (mut states, mut failures) = (0, BTreeSet::new());
     let mut given = Some(Vec::new());
     while let Some(answers) = given {
         let study = Study { script: Some(Script::new(answers, Rest::Kept)), ..Study::default() };
-        let (run, studied) = loaded.run(std::slice::from_ref(&death), study, &Settings::default());
+        let (run, studied) = loaded.run(std::slice::from_ref(death), study, &Settings::default());
         states += 1;
         failures.extend(run.result.violation.as_ref().map(Violation::fingerprint));
         given = next(&studied.asked);
@@ -210,7 +210,7 @@ fn ways(suite: &dyn Suite, plan: &AnyPlan, death: Fault) -> (u64, BTreeSet<Strin
 
 fn spots(suite: &dyn Suite, plan: &AnyPlan) -> Vec<Spot> {
     let study = Study { survey_from: Some(1), ..Study::default() };
-    suite.load(plan).unwrap().run(&[], study, &Settings::default()).1.spots
+    suite.load(plan).expect("the plan can be played").run(&[], study, &Settings::default()).1.spots
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn without_its_savings_an_exploration_finds_the_same_failures_and_as_many_states
             let (mut states, mut failures) = (0, BTreeSet::new());
             for spot in spots(&suite, &plan) {
                 for kind in [FaultKind::Kill, FaultKind::PowerLoss] {
-                    let (more, fell) = ways(&suite, &plan, death(&spot, kind));
+                    let (more, fell) = ways(&suite, &plan, &death(&spot, kind));
                     states += more;
                     failures.extend(fell);
                 }
@@ -243,7 +243,7 @@ fn deaths_that_are_taken_for_one_end_in_the_same_answers() {
     // Of several clients, another may be asking while the node is down, or just not yet: what each is told is legal, and
     // may differ. That the verdict does not is what the test above says.
     plan.ops.retain(|op| op.client == 0);
-    let loaded = suite.load(&plan).unwrap();
+    let loaded = suite.load(&plan).expect("the plan can be played");
     let mut alike: BTreeMap<(u64, u64, u32, &str), Vec<Spot>> = BTreeMap::new();
     for spot in spots(&suite, &plan) {
         alike.entry((spot.disk.digest(), spot.promises, spot.life, spot.point)).or_default().push(spot);
