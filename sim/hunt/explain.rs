@@ -96,6 +96,26 @@ impl Explanation {
 }
 
 /// Explains a failing plan. `None` if it does not fail. `reseeds` runs are tried from each moment.
+///
+/// ```no_run
+/// use stormproof_sim::{
+///     examples::replica::{Bug, trial::ReplicaTrial},
+///     hunt::{explain, failing_plan},
+/// };
+///
+/// let suite = ReplicaTrial { bug: Some(Bug::VotesTwice) };
+/// if let Some(plan) = failing_plan(&suite, 1)?
+///     && let Some(explanation) = explain(&suite, &plan, 20, &|_| {})?
+/// {
+///     for fault in &explanation.faults {
+///         println!("{}: {}", fault.words, if fault.necessary { "needed" } else { "not needed" });
+///     }
+///     if let Some(moment) = explanation.inevitable() {
+///         println!("inevitable {} ns into the run, after: {}", moment.at, moment.after);
+///     }
+/// }
+/// # Ok::<(), stormproof_sim::hunt::PlanError>(())
+/// ```
 pub fn explain(
     suite: &dyn Suite,
     plan: &AnyPlan,

@@ -39,6 +39,21 @@ pub struct Shard {
 }
 
 /// How to hunt.
+///
+/// ```no_run
+/// use stormproof_sim::{
+///     examples::replica::trial::ReplicaTrial,
+///     hunt::{Budget, Hunt},
+/// };
+///
+/// let suite = ReplicaTrial::default();
+/// let hunt = Hunt { budget: Budget::Seeds(5_000), failures_max: 10, ..Hunt::default() };
+/// let report = hunt.run(&suite, &|progress| eprintln!("{} lives", progress.runs));
+/// println!("{:?}", report.verdict(&suite, true));
+/// for failure in report.failures.values() {
+///     println!("seed {}: {}", failure.seed, failure.violation);
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Hunt {
     /// How far.
@@ -66,6 +81,26 @@ pub struct Progress {
     pub failed: u64,
     /// The share of the budget that is spent, from 0 to 1.
     pub spent: f64,
+}
+
+impl Default for Hunt {
+    /// A thousand seeds on all cores, up to the first failure.
+    fn default() -> Self {
+        Hunt {
+            budget: Budget::Seeds(1_000),
+            from: 0,
+            threads: cores(),
+            shard: Shard { index: 0, of: 1 },
+            case: None,
+            sample_every: 0,
+            failures_max: 1,
+        }
+    }
+}
+
+/// How many threads are worth having.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl Hunt {

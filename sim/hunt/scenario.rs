@@ -257,6 +257,15 @@ where
     }
 }
 
+/// The run of a seed as a plan, for shrinking and explaining. `None` if it holds.
+pub fn failing_plan(suite: &dyn Suite, seed: u64) -> Result<Option<AnyPlan>, PlanError> {
+    let run = suite.run_seed(seed, &Settings { words: false, record: true });
+    if run.result.violation.is_none() {
+        return Ok(None);
+    }
+    run.plan.map(|text| AnyPlan::from_toml(&text).map_err(PlanError)).transpose()
+}
+
 fn case_named<T: Scenario>(suite: &T, name: &str) -> Result<usize, PlanError> {
     let case = Scenario::cases(suite).iter().position(|case| case.name == name);
     case.ok_or_else(|| PlanError(format!("suite {} has no case {name}", Scenario::name(suite))))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{
     coverage::Place,
+    fault::Trigger,
     fs::{Choice, Choose, Fs},
     mix::mix,
 };
@@ -177,6 +178,22 @@ pub enum At {
     After(Place),
     /// After this effect has left, counted from 1 in the whole run.
     Effect(u32),
+}
+
+impl At {
+    /// A trigger that says where in the protocol, not how many calls into the run: it outlives a change of the code
+    /// before it.
+    pub fn trigger(self) -> Trigger {
+        let beyond = |place: Place, after| {
+            let Place { point, hit, steps } = place;
+            Trigger::Beyond { name: point.into(), hit, nth: steps, after }
+        };
+        match self {
+            At::Before(place) => beyond(place, false),
+            At::After(place) => beyond(place, true),
+            At::Effect(nth) => Trigger::Effect { nth },
+        }
+    }
 }
 
 /// Looks at disks.

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::enumerate::{answers, enumerate};
 use crate::world::{
-    fault::{Fault, FaultKind, Target, Trigger},
+    fault::{Fault, FaultKind, Target},
     mix::{mix, mix_bytes},
-    study::{At, Script, Spot},
+    study::{Script, Spot},
 };
 
 /// A death and what survives of names and lengths. Pages are decided when recovery reads them.
@@ -56,7 +56,7 @@ impl Candidates {
         let given = &scene.answers[..spot.asked.min(scene.answers.len())];
         let death = |kind| {
             let id = scene.faults.iter().map(|fault| fault.id).max().unwrap_or(0) + 1;
-            let death = Fault::new(id, kind, trigger(spot.at)).on(Target::Node(spot.node));
+            let death = Fault::new(id, kind, spot.at.trigger()).on(Target::Node(spot.node));
             [scene.faults, &[death]].concat()
         };
         let told = told(spot);
@@ -101,15 +101,4 @@ impl Candidates {
 fn told(spot: &Spot) -> u64 {
     let who = u64::from(spot.node) << 32 | u64::from(spot.life);
     mix(mix(who, spot.promises), mix_bytes(0, spot.point.as_bytes()))
-}
-
-/// A trigger that says where in the protocol, not how many calls into the run: it outlives a change of the code before.
-fn trigger(at: At) -> Trigger {
-    match at {
-        At::Before(place) => {
-            Trigger::Beyond { name: place.point.into(), hit: place.hit, nth: place.steps, after: false }
-        }
-        At::After(place) => Trigger::Beyond { name: place.point.into(), hit: place.hit, nth: place.steps, after: true },
-        At::Effect(nth) => Trigger::Effect { nth },
-    }
 }

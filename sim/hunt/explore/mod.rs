@@ -8,12 +8,18 @@
 //!    asks when it reads: which version a page shows. Then the clients go on, look at everything, and the judge judges.
 //! 4. At depth 2 the same is done with the moments of each of those recoveries.
 //!
+//! Deaths that are one for 2 may differ in what is on its way meanwhile: with several clients, a request may find the node
+//! dead after the one and alive again after the other. Each client is told what is legal either way, and tests hold the
+//! failures against those of an exploration that takes no two deaths for one.
+//!
 //! Playing again rather than forking a world costs the time up to the death, and buys that every kind of system can be
 //! explored, several nodes included, and that what is found is a plan.
 
 mod candidates;
 mod enumerate;
 mod report;
+#[cfg(test)]
+mod states;
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +35,10 @@ use candidates::{Candidate, Candidates, Scene};
 use enumerate::{Counted, answers, enumerate};
 pub use report::{DepthReport, ExploreReport, Found, WorkloadReport};
 
-use super::scenario::{AnyPlan, Loaded, PlanError, Suite};
+use super::{
+    run::cores,
+    scenario::{AnyPlan, Loaded, PlanError, Suite},
+};
 use crate::{
     check::invariant::Violation,
     world::{
@@ -45,6 +54,20 @@ use crate::{
 const CHUNK: usize = 512;
 
 /// How far an exploration goes.
+///
+/// ```no_run
+/// use stormproof_sim::{examples::replica::trial::ReplicaTrial, hunt::Exploration, world::fs::Profile};
+///
+/// let exploration = Exploration { operations: 3, profile: Profile::Ordered, ..Exploration::default() };
+/// let report = exploration.run(&ReplicaTrial::default(), &|_| {})?;
+/// let total = report.total();
+/// // Only where nothing was left out was everything tried.
+/// println!("{} states, {} left out", total.states, total.left_out);
+/// for found in report.failures.values() {
+///     println!("{}\n{}", found.violation, found.plan);
+/// }
+/// # Ok::<(), stormproof_sim::hunt::PlanError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Exploration {
     /// Operations of each workload while crashes strike.
@@ -65,6 +88,23 @@ pub struct Exploration {
     pub threads: usize,
     /// After so many failing states a workload is left.
     pub failures_max: u64,
+}
+
+impl Default for Exploration {
+    /// One workload of five operations in each case, one crash, whatever POSIX lets it leave.
+    fn default() -> Self {
+        Exploration {
+            operations: 5,
+            profile: Profile::Weakest,
+            depth: 1,
+            bound: 1_000,
+            workloads: 1,
+            from: 0,
+            case: None,
+            threads: cores(),
+            failures_max: 1_000,
+        }
+    }
 }
 
 /// How far an exploration has come.

@@ -8,8 +8,13 @@
 //! soon as an operation goes, those places mean something else. So each candidate that changes what is written is also
 //! tried with the two plain answers, *everything unsynced survives* and *nothing does*. And a fault that struck at a
 //! time, or at the n-th call of the run, is moved to where in the protocol it struck ([`Struck`]), which is what lets the
-//! plan outlive changes of the code.
+//! plan outlive changes of the code. A death is also moved to the earliest moment that will do: all that came between is
+//! free to go then, other faults included.
+//!
+//! What clients ask is simplified without knowing what it means, so a simpler value may be one that no client would ever
+//! send, and the story one of a wrong request. A plan that held without its faults must therefore go on doing so.
 
+mod moved;
 mod values;
 mod weaken;
 
@@ -23,6 +28,7 @@ use crate::{
     world::{
         Settings,
         fault::FaultKind,
+        span::Time,
         stage::Phase,
         study::Study,
         tuning::{Tuning, Unsynced},
@@ -30,6 +36,22 @@ use crate::{
 };
 
 /// How long a plan is shrunk for.
+///
+/// ```no_run
+/// use stormproof_sim::{
+///     examples::replica::{Bug, trial::ReplicaTrial},
+///     hunt::{Shrinking, failing_plan},
+/// };
+///
+/// let suite = ReplicaTrial { bug: Some(Bug::VotesTwice) };
+/// if let Some(plan) = failing_plan(&suite, 1)?
+///     && let Some(shrunk) = Shrinking::default().run(&suite, &plan, &|_, _| {})?
+/// {
+///     println!("{} faults, {} operations", shrunk.after.faults, shrunk.after.operations);
+///     println!("{}", shrunk.plan.to_toml());
+/// }
+/// # Ok::<(), stormproof_sim::hunt::PlanError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Shrinking {
     /// At most so long.
@@ -69,6 +91,13 @@ pub struct Shrunk {
     pub plan: AnyPlan,
 }
 
+impl Default for Shrinking {
+    /// Ten seconds, or as many candidates as a patient person would wait for.
+    fn default() -> Self {
+        Shrinking { time: Duration::from_secs(10), candidates_max: 20_000 }
+    }
+}
+
 impl Size {
     /// The size of a plan.
     pub fn of(plan: &AnyPlan) -> Self {
@@ -95,11 +124,13 @@ impl Shrinking {
             suite,
             best: plan.clone(),
             fingerprint: violation.fingerprint(),
+            needs_faults: true,
             candidates: 1,
             until: Instant::now() + self.time,
             candidates_max: self.candidates_max,
             progress,
         };
+        work.needs_faults = work.holds_in_peace(plan);
         let finished = work.shrink();
         Ok(Some(work.end(Size::of(plan), finished)))
     }
@@ -111,6 +142,8 @@ struct Work<'a> {
     /// The smallest plan so far.
     best: AnyPlan,
     fingerprint: String,
+    /// It holds without any fault.
+    needs_faults: bool,
     candidates: u64,
     until: Instant,
     candidates_max: u64,
@@ -120,15 +153,17 @@ struct Work<'a> {
 impl Work<'_> {
     /// Pass after pass, until none helps. Says whether it came to an end by itself.
     fn shrink(&mut self) -> bool {
-        let passes: [fn(&mut Self); 8] = [
+        let passes: [fn(&mut Self); 10] = [
             Self::calm_draws,
             Self::calm_tuning,
             Self::drop_faults,
             Self::weaken_faults,
             Self::drop_operations,
+            Self::heal_sooner,
             Self::number_clients,
             Self::simplify_params,
             Self::simplify_values,
+            Self::calm_each_draw,
         ];
         loop {
             let before = self.best.clone();
@@ -138,8 +173,12 @@ impl Work<'_> {
                     return false;
                 }
             }
+            // This one tries much: it is for plans of which the others have left little.
             if self.best == before {
-                return true;
+                self.move_deaths();
+            }
+            if self.best == before {
+                return !self.is_over();
             }
         }
     }
@@ -153,6 +192,12 @@ impl Work<'_> {
         self.candidates += 1;
         let loaded = self.suite.load(plan).ok()?;
         Some(loaded.run(&plan.faults, Study::default(), &Settings::default()).0)
+    }
+
+    /// Whether a plan holds if none of its faults strikes.
+    fn holds_in_peace(&mut self, plan: &AnyPlan) -> bool {
+        let peaceful = AnyPlan { faults: Vec::new(), ..plan.clone() };
+        self.play(&peaceful).is_some_and(|run| run.result.violation.is_none())
     }
 
     /// Takes a candidate if it fails in the same way.
@@ -170,12 +215,12 @@ impl Work<'_> {
     }
 
     /// Takes a candidate that writes something else than before, as it is or with a plain answer to what survives.
-    fn take_some_way(&mut self, plan: AnyPlan) -> bool {
+    fn take_some_way(&mut self, plan: &AnyPlan) -> bool {
         let loses_power = plan.faults.iter().any(|fault| fault.kind == FaultKind::PowerLoss);
         if self.take(plan.clone()) {
             return true;
         }
-        loses_power && [Unsynced::Lost, Unsynced::Kept].into_iter().any(|unsynced| self.take(plainly(&plan, unsynced)))
+        loses_power && [Unsynced::Lost, Unsynced::Kept].into_iter().any(|unsynced| self.take(plainly(plan, unsynced)))
     }
 
     fn calm_draws(&mut self) {
@@ -195,12 +240,20 @@ impl Work<'_> {
             plan.draws.retain(|key, _| if is_of_power(key) { powers } else { others });
             self.take(plan);
         }
+        // One by one they are tried when nothing else is left to do: by then there are few.
+        self.thin_draws(self.best.draws.len().div_ceil(16));
+    }
+
+    fn calm_each_draw(&mut self) {
+        self.thin_draws(1);
+    }
+
+    fn thin_draws(&mut self, least: usize) {
         let keys: Vec<String> = self.best.draws.keys().cloned().collect();
-        self.thin(
-            keys.len(),
-            |plan, dropped| keys[dropped].iter().for_each(|key| drop(plan.draws.remove(key))),
-            Self::take,
-        );
+        let drop = |plan: &mut AnyPlan, dropped: std::ops::Range<usize>| {
+            keys[dropped].iter().for_each(|key| drop(plan.draws.remove(key)));
+        };
+        self.thin(keys.len(), least, drop, Self::take);
     }
 
     fn calm_tuning(&mut self) {
@@ -237,7 +290,9 @@ impl Work<'_> {
         let drop = |plan: &mut AnyPlan, dropped: std::ops::Range<usize>| {
             plan.faults.retain(|fault| !ids[dropped.clone()].contains(&fault.id));
         };
-        self.thin(ids.len(), drop, Self::take_some_way);
+        self.thin(ids.len(), 1, drop, |work, plan| {
+            work.take_some_way(&plan) || work.take(moved::in_an_earlier_life(plan))
+        });
     }
 
     fn drop_operations(&mut self) {
@@ -255,11 +310,32 @@ impl Work<'_> {
                 fewer[gone].fill(false);
                 let mut plan = self.best.clone();
                 plan.ops = all.iter().zip(&fewer).filter(|(_, kept)| **kept).map(|(op, _)| op.clone()).collect();
-                if self.take_some_way(plan.clone()) || self.take_some_way(weaken::sooner(plan)) {
+                if self.take_some_way(&plan) || self.take_some_way(&weaken::sooner(plan)) {
                     kept = fewer;
                 }
             }
             size /= 2;
+        }
+    }
+
+    /// Few operations, and the end of all faults while the last of them still waits: a request that is never answered
+    /// fails as one only if it is under way by then.
+    fn heal_sooner(&mut self) {
+        let storm = Size::of(&self.best).operations;
+        for kept in [1, 2, 4, 8].into_iter().filter(|kept| *kept < storm) {
+            for heal_at in [10, 100, 1_000, 5_000].map(Time::millis) {
+                let mut plan = self.best.clone();
+                plan.tuning.heal_at = heal_at;
+                let mut left = kept;
+                plan.ops.retain(|op| {
+                    let stays = op.phase == Phase::Calm || left > 0;
+                    left -= usize::from(op.phase == Phase::Storm && left > 0);
+                    stays
+                });
+                if self.take(plan) {
+                    return;
+                }
+            }
         }
     }
 
@@ -279,7 +355,7 @@ impl Work<'_> {
         // What is simpler than the simplest is asked again, since one change makes room for the next.
         while self.suite.simpler(&self.best.params).into_iter().any(|params| {
             let plan = AnyPlan { params, ..self.best.clone() };
-            self.take_some_way(plan)
+            self.take_some_way(&plan)
         }) {}
     }
 
@@ -292,7 +368,12 @@ impl Work<'_> {
                 if self.is_over() {
                     return;
                 }
-                if !self.take(plan) {
+                let before = self.best.clone();
+                let taken = self.take(plan.clone());
+                if taken && self.needs_faults && !self.holds_in_peace(&plan) {
+                    self.best = before;
+                    n += 1;
+                } else if !taken {
                     n += 1;
                 }
             }
@@ -309,20 +390,21 @@ impl Work<'_> {
                 if self.is_over() {
                     return;
                 }
-                if self.take_some_way(plan) { n = 0 } else { n += 1 }
+                if self.take_some_way(&plan) { n = 0 } else { n += 1 }
             }
         }
     }
 
-    /// Drops shares of a list, from halves down to single items.
+    /// Drops shares of a list, from halves down to so many items.
     fn thin(
         &mut self,
         len: usize,
+        least: usize,
         drop: impl Fn(&mut AnyPlan, std::ops::Range<usize>),
         take: impl Fn(&mut Self, AnyPlan) -> bool,
     ) {
         let mut size = len.div_ceil(2);
-        while size > 0 {
+        while size >= least.max(1) {
             for first in (0..len).step_by(size) {
                 let mut plan = self.best.clone();
                 drop(&mut plan, first..(first + size).min(len));

@@ -25,6 +25,8 @@ pub(super) fn sooner(mut plan: AnyPlan) -> AnyPlan {
     for fault in &mut plan.faults {
         match &mut fault.at {
             Trigger::Point { hit, .. } | Trigger::Beyond { hit, .. } if *hit > 1 => *hit -= 1,
+            // Of the calls of one kind an operation makes one, as a rule.
+            Trigger::Call { op: Some(_), nth, .. } if *nth > 1 => *nth -= 1,
             Trigger::Time(_)
             | Trigger::Point { .. }
             | Trigger::Call { .. }

@@ -2,14 +2,22 @@
 //! the same engines without the bug must hold.
 //!
 //! Two engines: the [`toy`], a single node with logs, a snapshot, a job and queries; and the replicated register of the
-//! library's `examples`. What a hunt needs to catch each bug is printed by
+//! library's `examples`. The same bugs are what the tools for a failure are held against: the exploration ([`explored`]),
+//! the shrinking ([`shrunk`]), the explanation ([`explained`]). What a hunt needs to catch each bug is printed by
 //! `cargo test -p stormproof-sim --test broken_toys -- --nocapture table`.
 
+mod explained;
+mod explored;
 mod faults;
 mod judge;
+mod pocket;
+#[path = "../../examples/quickstart.rs"]
+#[allow(dead_code, reason = "its `main` is for readers of the quickstart")]
+mod quickstart;
 #[path = "../../examples/register.rs"]
 #[allow(dead_code, reason = "its `main` is for readers of the tutorial")]
 mod register;
+mod shrunk;
 mod toy;
 mod trial;
 
