@@ -108,7 +108,9 @@ fn report(engine: &Told, suites: &Told) -> Verdict {
         engine.caught.len()
     );
     println!("{} live on, {} of them explained; {percent}% caught or explained", survived.len(), told.len());
-    untold.iter().for_each(|change| println!("  survives: {change}"));
+    for change in &untold {
+        println!("  survives: {change}");
+    }
     if percent >= CAUGHT_PERCENT_MIN { Verdict::Holds } else { Verdict::Fell }
 }
 

@@ -40,7 +40,9 @@ impl ExplainReport<'_> {
         field(&mut out, "when", &format!("{} into the run", duration(violation.at)));
         verbatim(&mut out, "evidence", &violation.witness);
         out.push_str("\nWhat it takes\n");
-        faults.iter().for_each(|role| role_text(&mut out, role));
+        for role in faults {
+            role_text(&mut out, role);
+        }
         if faults.is_empty() {
             field(&mut out, "faults", "none: it fails without any");
         }

@@ -17,7 +17,7 @@ pub fn explain(report: &ExplainReport<'_>) -> String {
     let violation = &explanation.violation;
     let name = format!("{}/{} seed {}", report.suite.name(), report.case, report.seed);
     let body = html! {
-        (banner("bad", "✗", &violation.claim.to_string(), &violation.kind))
+        (banner("bad", "✗", violation.claim, &violation.kind))
         (facts(&[
             ("run", words(&name)),
             ("claim", words(sentence(report.suite, violation.claim))),

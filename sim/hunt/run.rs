@@ -180,35 +180,3 @@ struct Field {
     stop: AtomicBool,
     begun: Instant,
 }
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::examples::replica::trial::ReplicaTrial;
-
-    fn hunt(index: u64, of: u64, case: Option<usize>) -> Hunt {
-        let shard = Shard { index, of };
-        let budget = Budget::Seeds(0);
-        Hunt { budget, from: 1_000_003, threads: 1, shard, case, sample_every: 0, failures_max: 1 }
-    }
-
-    #[test]
-    fn shards_are_disjoint_and_cover_the_whole() {
-        let suite = ReplicaTrial::default();
-        let cases = (0..Suite::cases(&suite).len()).map(Some).chain([None]);
-        for (case, of) in cases.flat_map(|case| [1, 2, 3, 7].map(|of| (case, of))) {
-            let whole: BTreeSet<u64> = (0..of * 50).map(|n| hunt(0, 1, case).seed(&suite, n)).collect();
-            let mut seen = BTreeSet::new();
-            for index in 0..of {
-                for n in 0..50 {
-                    let seed = hunt(index, of, case).seed(&suite, n);
-                    assert!(case.is_none_or(|case| case_of(Suite::cases(&suite), seed) == case), "{seed}");
-                    assert!(seen.insert(seed), "seed {seed} is in two of {of} shards");
-                }
-            }
-            assert_eq!(seen, whole, "{of} shards of case {case:?}");
-        }
-    }
-}

@@ -7,7 +7,7 @@
 //! Two things make plans small that plain delta debugging leaves big. What power loss left behind was drawn by place; as
 //! soon as an operation goes, those places mean something else. So each candidate that changes what is written is also
 //! tried with the two plain answers, *everything unsynced survives* and *nothing does*. And a fault that struck at a
-//! time, or at the n-th call of the run, is moved to where in the protocol it struck ([`Struck`]), which is what lets the
+//! time, or at the n-th call of the run, is moved to where in the protocol it struck ([`Struck`](crate::world::coverage::Struck)), which is what lets the
 //! plan outlive changes of the code. A death is also moved to the earliest moment that will do: all that came between is
 //! free to go then, other faults included.
 //!

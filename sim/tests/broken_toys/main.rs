@@ -17,6 +17,7 @@ mod quickstart;
 #[path = "../../examples/register.rs"]
 #[allow(dead_code, reason = "its `main` is for readers of the tutorial")]
 mod register;
+mod shards;
 mod shrunk;
 mod toy;
 mod trial;
