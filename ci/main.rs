@@ -58,6 +58,11 @@ fn exit_code(outcome: Result<Verdict, Error>) -> ExitCode {
     match outcome {
         Ok(Verdict::Holds) => ExitCode::SUCCESS,
         Ok(Verdict::Fell) => ExitCode::from(1),
+        // Not a failure of the tool: it was asked whether the tree holds, and it does not.
+        Err(error @ (Error::NotGreen { .. } | Error::TestsFail)) => {
+            eprintln!("{error}");
+            ExitCode::from(1)
+        }
         Err(Error::Usage(words)) => {
             eprintln!("{words}\n{USAGE}");
             ExitCode::from(2)

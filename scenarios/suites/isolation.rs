@@ -95,6 +95,8 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "queries" => {
             habits.mix = Mix { get: 40, search: 40, ..habits.mix };
             tuning.interleave = Ppm(900_000);
+            // Whoever waits for a turn is there when the writer syncs.
+            tuning.query_latency = Span::new(Time::millis(2), Time::micros(500), Time::millis(20));
             (1..=dice.between(1, 4) as u32).map(|id| death_in_decision(id, dice)).collect()
         }
         "long-searches" => {
@@ -117,7 +119,8 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
 
 /// A death between the first byte of a frame and the end of its sync.
 fn death_in_decision(id: u32, dice: &mut Dice) -> Fault {
-    let (hit, nth) = (dice.between(1, 25) as u32, dice.between(1, 4) as u32);
+    // The write, its point, and the sync: before the last of them a view of the frame would be shown too early.
+    let (hit, nth) = (dice.between(1, 12) as u32, *dice.pick(&[1, 2, 3, 3, 3, 3]));
     let at = Trigger::Beyond { name: "commit.decide.reserved".into(), hit, nth, after: false };
-    Fault::new(id, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), at)
+    Fault::new(id, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss, FaultKind::PowerLoss, FaultKind::PowerLoss]), at)
 }
