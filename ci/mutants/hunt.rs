@@ -118,7 +118,7 @@ impl<'a> Bench<'a> {
     pub(super) fn hunt(&self, mutant: &Mutant) -> Result<Hunted, Error> {
         let (mut seeds, mut wall) = (SEEDS_FIRST.min(self.seeds_max), Duration::ZERO);
         loop {
-            let round = self.round(&mutant.suite, seeds)?;
+            let round = self.round(&mutant.name, &mutant.suite, seeds)?;
             wall += round.wall;
             let found = round.fallen.iter().any(|fallen| mutant.declares(&fallen.claim));
             if found || seeds >= self.seeds_max {
@@ -128,10 +128,10 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Runs so many seeds of a suite.
-    pub(super) fn round(&self, suite: &str, seeds: u64) -> Result<Round, Error> {
+    /// Runs so many seeds of a suite, and saves what failed under a name.
+    pub(super) fn round(&self, name: &str, suite: &str, seeds: u64) -> Result<Round, Error> {
         let report = self.target.join("report.json");
-        let saved = self.target.join("failures");
+        let saved = self.target.join("failures").join(name);
         let (seeds, json, save) = (seeds.to_string(), report.to_string_lossy(), saved.to_string_lossy());
         let begun = now();
         let output = self.stormproof(&["run", suite, "--seeds", &seeds, "--json", &json, "--save", &save])?;

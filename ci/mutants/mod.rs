@@ -99,7 +99,7 @@ fn unharmed(asked: &Asked, bench: &Bench<'_>, mutants: &[Mutant]) -> Result<Vec<
     let suites: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.suite.as_str()).collect();
     for suite in suites {
         eprintln!("cargo ci mutants: {suite}, without a bug");
-        let fallen = bench.round(suite, asked.seeds)?.fallen;
+        let fallen = bench.round("none", suite, asked.seeds)?.fallen;
         if let Some(first) = fallen.first() {
             return Err(Error::NotGreen { suite: suite.to_owned(), claim: first.claim.clone(), seed: first.seed });
         }
