@@ -79,7 +79,7 @@ fn chances(chances: &[Chance], inevitable: Option<&Chance>) -> Markup {
         let percent = (chance.failed * 100).checked_div(chance.of).unwrap_or(0);
         let is_it = inevitable.is_some_and(|from| from.at == chance.at);
         let bar = html! { meter min="0" max="100" value=(percent) { (percent) "%" } };
-        let after = html! { (chance.after) @if is_it { b { " : from here on it always fails" } } };
+        let after = html! { @if is_it { b { "from here on it always fails: " } } (chance.after) };
         vec![Cell::Number(moment(chance.at)), Cell::Shown(bar), Cell::Number(format!("{percent}%")), Cell::Shown(after)]
     };
     table("chances", &["drawn anew from", "", "fails", "after"], &chances.iter().map(row).collect::<Vec<_>>())

@@ -35,7 +35,7 @@ fn looked_at(total: DepthReport) -> String {
         0 => "nothing left out".into(),
         some => format!("at least {} left out by the bound", plural(some, "state")),
     };
-    format!("{}, {}, {left}.", plural(total.points, "crash point"), plural(total.states, "state of the disk"))
+    format!("{}, {}, {left}.", plural(total.points, "crash point"), plural(total.states, "disk state"))
 }
 
 fn workloads(explored: &Explored<'_>) -> Markup {

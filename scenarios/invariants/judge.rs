@@ -155,8 +155,10 @@ impl Judge<Engine> for MemoryJudge {
                     let seen = reads::shows_the_acknowledged(operation, at, history);
                     findings.check(&Q4, "an acknowledged commit is not seen", seen);
                 }
+                // A transaction that writes nothing leaves nothing that could be lost.
                 if let (Op::Commit(transaction), Answer::Ok { reply: Reply::Committed { lsn, versions }, .. }) =
                     (&operation.op, &operation.outcome)
+                    && !versions.is_empty()
                 {
                     let (retry, lsn, versions) = (transaction.retry, *lsn, versions.clone());
                     self.acknowledged.push(Acknowledged { retry, lsn, versions });
