@@ -77,13 +77,7 @@ where
     W: Workload<OpOf<S>, ReplyOf<S>>,
     J: Judge<S>,
 {
-    let mut draws = Draws::planned(plan.seed, &plan.draws)?;
-    if settings.record {
-        draws.record();
-    }
-    let scripts = Script::of_plan(plan, stage.clients);
-    let (result, recorded, _) =
-        run::World::new(plan.seed, stage, draws, Some(scripts), settings.words).run(*settings, Study::default());
+    let (result, recorded, _) = study_plan(plan, stage, settings, Study::default())?;
     Ok((result, recorded))
 }
 
