@@ -71,11 +71,11 @@ fn judge(shard: &str, again: bool, packages: &[&str], tests: &[&str]) -> Result<
     Ok(Told { caught: caught.into_iter().collect(), survived: names("missed.txt")?.into_iter().collect() })
 }
 
-/// The changes of a list, without line and column. A list that nobody wrote is empty.
+/// The changes of a list, with their places: one function can hold two of one kind. A list that nobody wrote is empty.
 fn names(file: &str) -> Result<Vec<String>, Error> {
     let path = Path::new(OUTPUT).join("mutants.out").join(file);
     match fs::read_to_string(&path) {
-        Ok(text) => Ok(text.lines().map(unplaced).collect()),
+        Ok(text) => Ok(text.lines().map(Into::into).collect()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(Error::Read { path, source }),
     }
@@ -99,10 +99,12 @@ fn report(engine: &Told, suites: &Told) -> Verdict {
     let survived = if engine.survived.is_empty() { &engine.survived } else { &suites.survived };
     let by_suites = engine.survived.len() - survived.len();
     let explained = explained();
-    let (told, untold): (Vec<_>, Vec<_>) = survived.iter().partition(|change| explained.contains(change.as_str()));
+    let (told, untold): (Vec<_>, Vec<_>) =
+        survived.iter().partition(|change| explained.contains(unplaced(change).as_str()));
     let viable = engine.caught.len() + engine.survived.len();
     let accounted = viable - untold.len();
-    let percent = (accounted * 100).checked_div(viable).unwrap_or(100);
+    // Where nothing was tried nothing is shown.
+    let percent = (accounted * 100).checked_div(viable).unwrap_or(0);
     println!(
         "\n{viable} viable changes: {} caught by the engine's tests, {by_suites} by the suites",
         engine.caught.len()
