@@ -1,9 +1,10 @@
 //! `cargo ci survivors`: which small changes of the protocols and of the storage nobody notices.
 //!
-//! `cargo-mutants` makes them, one by one, in a copy of the tree. Two judges, the cheap one first: the engine's own tests,
-//! then, for what those let live, every suite over a fixed set of seeds (`scenarios/tests/suites.rs`). What is left has
-//! to be killed by a new test, or explained in `ci/survivors.txt`, a line each: the change as `cargo-mutants` names it,
-//! without its line and column, then ` -- ` and why no test can tell.
+//! `cargo-mutants` makes them, one by one, in a copy of the tree. Two judges, the cheap one first: the tests of the rooms
+//! changed and of the one above them, built in seconds without optimisation; then, for what those let live, all tests of
+//! the engine and every suite over a fixed set of seeds (`scenarios/tests/suites.rs`). What is left has to be killed by a
+//! new test, or explained in `ci/survivors.txt`, a line each: the change as `cargo-mutants` names it, without its line
+//! and column, then ` -- ` and why no test can tell.
 
 use std::{
     collections::BTreeSet,
@@ -28,13 +29,11 @@ pub(crate) fn run(words: &[&str]) -> Result<Verdict, Error> {
         _ => return Err(Error::Usage("survivors takes at most a share, as in `0/16`".into())),
     };
     is_installed()?;
-    let engine = judge(shard, false, &["--test-package", "stormproof-engine"], &["--lib"])?;
-    let both = ["--test-package", "stormproof-engine", "--test-package", "stormproof"];
-    let suites = if engine.survived.is_empty() {
-        Told::default()
-    } else {
-        judge(shard, true, &both, &["--lib", "--test", "suites"])?
-    };
+    let beside = ["--jobs", "2", "--profile", "survivors", "--test-package", "stormproof-engine"];
+    let engine = judge(shard, &beside, &["--lib", "--", "protocol::", "store::", "memory::"])?;
+    let both = ["--iterate", "--test-package", "stormproof-engine", "--test-package", "stormproof"];
+    let suites =
+        if engine.survived.is_empty() { Told::default() } else { judge(shard, &both, &["--lib", "--test", "suites"])? };
     Ok(report(&engine, &suites))
 }
 
@@ -53,11 +52,18 @@ fn is_installed() -> Result<(), Error> {
     if there { Ok(()) } else { Err(Error::Usage(install.into())) }
 }
 
-fn judge(shard: &str, again: bool, packages: &[&str], tests: &[&str]) -> Result<Told, Error> {
+fn judge(shard: &str, how: &[&str], tests: &[&str]) -> Result<Told, Error> {
     let mut arguments = vec!["mutants", "--package", "stormproof-engine", "--output", OUTPUT, "--shard", shard];
-    arguments.extend(["--file", "engine/protocol/**", "--file", "engine/store/**", "--no-times"]);
-    arguments.extend(again.then_some("--iterate"));
-    arguments.extend_from_slice(packages);
+    arguments.extend([
+        "--file",
+        "engine/protocol/**",
+        "--file",
+        "engine/store/**",
+        "--no-times",
+        "--sharding",
+        "round-robin",
+    ]);
+    arguments.extend_from_slice(how);
     arguments.push("--");
     arguments.extend_from_slice(tests);
     let status = Command::new("cargo").args(&arguments).status();
@@ -106,7 +112,7 @@ fn report(engine: &Told, suites: &Told) -> Verdict {
     // Where nothing was tried nothing is shown.
     let percent = (accounted * 100).checked_div(viable).unwrap_or(0);
     println!(
-        "\n{viable} viable changes: {} caught by the engine's tests, {by_suites} by the suites",
+        "\n{viable} viable changes: {} caught by the tests beside the code, {by_suites} by the suites",
         engine.caught.len()
     );
     println!("{} live on, {} of them explained; {percent}% caught or explained", survived.len(), told.len());

@@ -41,7 +41,7 @@ pub fn nearest(facts: &Facts, vector: &[f32], k: usize) -> Vec<(RecordId, f32)> 
 }
 
 /// Every manager has finished, or is owed, exactly the transactions that were decided with its vote; none that was
-/// decided is lost on it, and none that was not shows.
+/// decided is lost on it, none that was not shows, and none is left in doubt that nobody will tell it the end of.
 pub fn managers_agree(facts: &Facts) -> Result<(), Breach> {
     facts.managers.iter().try_for_each(|manager| manager_agrees(facts, manager))
 }
@@ -50,14 +50,16 @@ fn manager_agrees(facts: &Facts, manager: &ManagerFacts) -> Result<(), Breach> {
     let decided: Vec<_> =
         facts.decisions.iter().filter(|(_, it)| names(it, &manager.name)).map(|(_, it)| it.id).collect();
     let owed = |tx: &TransactionId| {
-        facts.owed.iter().any(|owed| {
-            owed.manager.as_deref() == Some(&*manager.name)
-                && owed.tx == Some(*tx)
-                && owed.verdict == Verdict::Committed
-        })
+        let mut to_it = facts.owed.iter().filter(|owed| owed.manager.as_deref() == Some(&*manager.name));
+        to_it.find(|owed| owed.tx == Some(*tx)).map(|owed| owed.verdict)
     };
-    if let Some(tx) = decided.iter().find(|tx| !manager.finished.contains(tx) && !owed(tx)) {
+    let finishes = |tx: &TransactionId| owed(tx) == Some(Verdict::Committed);
+    if let Some(tx) = decided.iter().find(|tx| !manager.finished.contains(tx) && !finishes(tx)) {
         return Err(format!("`{}` has lost transaction {}, which was decided", manager.name, tx.0).into());
+    }
+    let waits = |tx: &TransactionId| facts.waiting.iter().any(|(_, waiting)| waiting == tx);
+    if let Some(tx) = manager.in_doubt.iter().find(|tx| owed(tx).is_none() && !waits(tx)) {
+        return Err(format!("`{}` is left in doubt about transaction {}", manager.name, tx.0).into());
     }
     match manager.finished.iter().find(|tx| !decided.contains(tx)) {
         Some(tx) => Err(format!("`{}` has finished transaction {}, which was not decided", manager.name, tx.0).into()),

@@ -93,9 +93,9 @@ impl MemoryJudge {
             let nothing_new = recovery::adds_nothing(&facts, &known, self.died_after);
             findings.check(&D2, "killed during the vote, and committed", nothing_new);
         }
-        // What could not be removed, or stands beside an index that could not be repaired yet, is left, and nothing
-        // believes it. Once nothing fails any more it has to be gone.
-        let swept = !facts.l1_is_stale() && !delivered.contains_key(&FaultKind::RemoveError);
+        // What could not be removed, or belongs to a participant that could not be told the end yet, is left, and
+        // nothing believes it. Once nothing fails any more it has to be gone.
+        let swept = !facts.l1_is_stale() && facts.owed.is_empty() && !delivered.contains_key(&FaultKind::RemoveError);
         if swept || self.encore {
             findings.check(&D4, "a temporary file is left", recovery::has_swept(files));
         }

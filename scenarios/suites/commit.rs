@@ -8,7 +8,9 @@ use stormproof_sim::{
     hunt::{Case, Drawn},
     world::{
         dice::Dice,
+        draw::Ppm,
         fault::{Fault, FaultKind, Trigger},
+        span::Time,
     },
 };
 
@@ -18,7 +20,7 @@ use crate::{
     vectors::Vectors,
 };
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 11] = [
     Case {
         name: "CE-01-kill",
         hypothesis: "a process killed while it votes recovers to the state before the transaction",
@@ -68,6 +70,14 @@ const CASES: [Case; 9] = [
         sometimes: &["world.halted", "retry.deduplicated"],
     },
     Case {
+        name: "new-file",
+        hypothesis: "the log goes on in a new file whatever becomes of it, of the manifest that names it, or of both",
+        injection: "death while a file is made and named, or the manifest's rename or sync fails; then power is lost",
+        criterion: "what was acknowledged in either file is there; the boot finds every file that it is told of",
+        faults: &[FaultKind::Kill, FaultKind::PowerLoss, FaultKind::RenameError, FaultKind::SyncDirError],
+        sometimes: &["world.killed", "world.power_lost"],
+    },
+    Case {
         name: "manager-refuses",
         hypothesis: "a manager's no aborts its own transaction and no other",
         injection: "a foreign manager refuses every third transaction; sometimes a kill",
@@ -89,6 +99,14 @@ const CASES: [Case; 9] = [
         injection: "kill or power loss between its vote and its finish",
         criterion: "it finishes what the log decided, and aborts all else",
         faults: &[FaultKind::Kill, FaultKind::PowerLoss],
+        sometimes: &["participant.redriven", "a manager took part"],
+    },
+    Case {
+        name: "manager-fails",
+        hypothesis: "a manager whose disk fails says yes to nothing that it could lose, and hears every end at last",
+        injection: "writes, syncs and renames of the managers' books fail, done or not; then perhaps a death",
+        criterion: "every participant agrees with the log; whoever was not told is told again",
+        faults: &[FaultKind::WriteError, FaultKind::SyncError, FaultKind::SyncDirError, FaultKind::RenameError],
         sometimes: &["participant.redriven", "a manager took part"],
     },
 ];
@@ -135,6 +153,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "CE-02" => ce_02(&mut params, dice),
         "log-sync-fails" => sync_fails(dice),
         "cached-frame" => cached_frame(&mut params, dice),
+        "new-file" => new_file(&mut params, dice),
         "manager-refuses" => {
             with_managers(&mut params, LedgerConfig { refuse_every: 3, ..LedgerConfig::default() }, dice);
             sometimes_a_death(dice)
@@ -144,6 +163,10 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
                 LedgerConfig { hang_every: 3, hang_votes: dice.between(1, 40) as u32, ..LedgerConfig::default() };
             with_managers(&mut params, hangs, dice);
             sometimes_a_death(dice)
+        }
+        "manager-fails" => {
+            with_managers(&mut params, LedgerConfig::default(), dice);
+            managers_fail(dice)
         }
         _ => {
             with_managers(&mut params, LedgerConfig::default(), dice);
@@ -282,6 +305,70 @@ fn cached_frame(params: &mut Params, dice: &mut Dice) -> Vec<Fault> {
         after: dice.percent(50),
     };
     vec![sync_of_the_log_fails(dice.between(2, 6) as u32), Fault::new(2, FaultKind::PowerLoss, at)]
+}
+
+/// A file takes a few frames. Half of the runs die while the next one is made or named; in the others the manifest that
+/// names it fails, and the log goes on for a while in spite of it.
+fn new_file(params: &mut Params, dice: &mut Dice) -> Vec<Fault> {
+    params.log_file_bytes = 4096;
+    params.habits.text_bytes = dice.between(1, 8) as usize * 100;
+    params.habits.ops_per_client += 4;
+    let hit = dice.between(1, 4) as u32;
+    let first = if dice.percent(50) {
+        let name = (*dice.pick(&["log.roll.begun", "log.roll.created"])).into();
+        let at = Trigger::Beyond { name, hit, nth: dice.between(1, 14) as u32, after: dice.percent(50) };
+        Fault::new(1, *dice.pick(&[FaultKind::Kill, FaultKind::Kill, FaultKind::PowerLoss]), at)
+    } else {
+        let at = Trigger::Point { name: "log.roll.created".into(), hit };
+        let failure = Fault::new(1, *dice.pick(&[FaultKind::RenameError, FaultKind::SyncDirError]), at);
+        failure.amount(dice.below(2))
+    };
+    let at = Trigger::Beyond {
+        name: "commit.finish.published".into(),
+        hit: dice.between(1, 12) as u32,
+        nth: dice.between(1, 9) as u32,
+        after: dice.percent(50),
+    };
+    let mut faults = vec![first, Fault::new(2, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), at)];
+    if dice.percent(40) {
+        let at = Trigger::Beyond {
+            name: "recover.redriven".into(),
+            hit: dice.between(2, 3) as u32,
+            nth: dice.between(1, 20) as u32,
+            after: dice.percent(50),
+        };
+        faults.push(Fault::new(3, FaultKind::PowerLoss, at));
+    }
+    faults
+}
+
+/// One to three failures of the managers' disks, some of which last; then perhaps a death, and perhaps one more.
+fn managers_fail(dice: &mut Dice) -> Vec<Fault> {
+    let kinds = [
+        FaultKind::WriteError,
+        FaultKind::ShortWrite,
+        FaultKind::SyncError,
+        FaultKind::SyncDirError,
+        FaultKind::RenameError,
+    ];
+    let mut faults = Vec::new();
+    for id in 1..=dice.between(1, 3) as u32 {
+        let at = Trigger::Call { op: None, path: None, nth: dice.between(1, 9) as u32, after: false };
+        let once = Fault::new(id, *dice.pick(&kinds), at).path("managers/*").amount(dice.below(2));
+        let goes_on = dice.percent(30);
+        let (time, chance) = (Time::millis(dice.between(1, 40)), Ppm(*dice.pick(&[300_000, 1_000_000])));
+        faults.push(if goes_on { once.lasting(time, chance) } else { once });
+    }
+    for id in 4..4 + dice.below(3) as u32 {
+        let calls = dice.between(1, 70) as u32;
+        let mut death = death_at_a_file(dice, &["managers*"]);
+        if dice.percent(50) {
+            let (name, hit) = ((*dice.pick(&IN_DOUBT)).into(), dice.between(1, 8) as u32);
+            death.at = Trigger::Beyond { name, hit, nth: calls.min(20), after: dice.percent(50) };
+        }
+        faults.push(Fault { id, ..death });
+    }
+    faults
 }
 
 fn with_managers(params: &mut Params, ledger: LedgerConfig, dice: &mut Dice) {
