@@ -12,11 +12,11 @@ use super::{
     batch::OpenBatch,
     config::Config,
     op::{Conflict, Draft, Refusal, Reply, Transaction, Unavailable},
-    view::View,
+    view::{Stamp, View},
 };
 use crate::{
     ids::{RecordId, Version},
-    store::{Entry, Record, Write, batch::WEIGHT_MAX},
+    store::{Record, StoreResult, Write, batch::WEIGHT_MAX},
     vector::Shape,
 };
 
@@ -82,13 +82,17 @@ pub(super) fn judge(transaction: &Transaction, state: &State<'_>, config: &Confi
 }
 
 impl State<'_> {
-    /// What is known of a record.
-    fn entry(&self, id: RecordId) -> Option<&Entry> {
-        self.batch.touched(id).or_else(|| self.view.records.get(id))
+    /// The version of a live record.
+    fn live(&self, id: RecordId) -> Option<Version> {
+        match self.batch.touched(id) {
+            Some(entry) => entry.record().map(|record| record.version),
+            None => self.view.version_of_live(id),
+        }
     }
 
-    fn record(&self, id: RecordId) -> Option<&Arc<Record>> {
-        self.entry(id).and_then(Entry::record)
+    /// What the next writing of a record follows.
+    fn stamp(&self, id: RecordId) -> StoreResult<Option<Stamp>> {
+        self.batch.touched(id).map_or_else(|| self.view.stamp(id), |entry| Ok(Some(Stamp::of(entry))))
     }
 
     fn nothing_held(&self, transaction: &Transaction) -> Result<(), Obstacle> {
@@ -99,13 +103,16 @@ impl State<'_> {
     }
 
     fn unchanged(&self, id: RecordId, read: Option<Version>) -> Result<(), Obstacle> {
-        let found = self.record(id).map(|record| record.version);
+        let found = self.live(id);
         if found == read {
             return Ok(());
         }
         // Versions only grow: a version that was overtaken by a published one never returns. An absent record may.
-        let published = self.view.records.get(id).map(Entry::version);
-        let lasting = read.is_some() && published > read;
+        let overtaken = |version| match self.view.records.get(id) {
+            Some(entry) => entry.version() > version,
+            None => self.view.version_of_live(id).is_some_and(|published| published > version),
+        };
+        let lasting = read.is_some_and(overtaken);
         Err(Obstacle { answer: Reply::Conflict(Conflict::Changed { id, found }), lasting })
     }
 
@@ -120,7 +127,7 @@ impl State<'_> {
     }
 
     fn absent(&self, id: RecordId) -> Result<(), Obstacle> {
-        match self.record(id) {
+        match self.live(id) {
             Some(_) => Err(Obstacle { answer: Reply::Refused(Refusal::Duplicate { id }), lasting: false }),
             None => Ok(()),
         }
@@ -128,8 +135,8 @@ impl State<'_> {
 
     /// Counts upserts as if all were new, so that a batch cannot pass the bound in part.
     fn room(&self, transaction: &Transaction, config: &Config) -> Result<(), Obstacle> {
-        let added = drafts(transaction).filter(|draft| self.record(draft.id).is_none()).count() as u64;
-        if added == 0 || self.batch.live_after(self.view.records.live()) + added <= config.records_max {
+        let added = drafts(transaction).filter(|draft| self.live(draft.id).is_none()).count() as u64;
+        if added == 0 || self.batch.live_after(self.view.index.len()) + added <= config.records_max {
             return Ok(());
         }
         // Answered at once, although it may not last: the answer promises nothing about later copies.
@@ -137,13 +144,14 @@ impl State<'_> {
     }
 
     /// What the transaction writes. Each version is one above the last of its record, which a deleted record keeps.
-    pub(super) fn writes(&self, transaction: &Transaction, now: WallTime) -> Vec<Write> {
-        let next = |id| Version(self.entry(id).map_or(0, |entry| entry.version().0) + 1);
+    pub(super) fn writes(&self, transaction: &Transaction, now: WallTime) -> StoreResult<Vec<Write>> {
+        let next = |stamp: Option<Stamp>| Version(stamp.map_or(0, |stamp| stamp.version.0) + 1);
         let put = |draft: &Draft| {
-            let created_at = self.record(draft.id).map_or(now, |record| record.created_at);
-            Write::Put(Arc::new(draft.record(next(draft.id), created_at)))
+            let stamp = self.stamp(draft.id)?;
+            let created_at = stamp.and_then(|stamp| stamp.created_at).unwrap_or(now);
+            Ok(Write::Put(Arc::new(draft.record(next(stamp), created_at))))
         };
-        let delete = |&id: &RecordId| Write::Delete { id, version: next(id) };
+        let delete = |&id: &RecordId| Ok(Write::Delete { id, version: next(self.stamp(id)?) });
         drafts(transaction).map(put).chain(transaction.deletes.iter().map(delete)).collect()
     }
 }

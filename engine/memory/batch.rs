@@ -151,12 +151,7 @@ fn closed(id: TransactionId, retry: RetryId) -> store::Transaction {
     store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes: Vec::new() }
 }
 
-/// Whether a transaction of the log is a refusal that was closed.
-pub(super) fn is_closed(transaction: &store::Transaction) -> bool {
-    transaction.votes.is_empty() && transaction.writes.is_empty()
-}
-
 /// The version that each write made.
-pub(super) fn versions(transaction: &store::Transaction) -> Vec<(RecordId, Version)> {
+fn versions(transaction: &store::Transaction) -> Vec<(RecordId, Version)> {
     transaction.writes.iter().map(|write| (write.id(), write.version())).collect()
 }

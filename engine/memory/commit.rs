@@ -21,7 +21,7 @@ use crate::{
         commit::{Commit, Input, Output},
         redrive,
     },
-    store::{self, Batch, StoreError, TransactionId, Vote},
+    store::{self, Batch, StoreError, TransactionId, Vote, segment::Decided},
 };
 
 /// The points of a commit.
@@ -197,7 +197,9 @@ impl MemoryNode {
 
     fn finish_l1(&mut self, flight: &Flight) -> DiskResult<()> {
         self.disk.point("commit.decide.log_synced")?;
-        self.l1.finish(flight.lsn(), flight.batch.changes().len())?;
+        let vote = flight.frame.votes.iter().find(|vote| vote.participant.as_str() == L1);
+        let digest = vote.expect("the index votes on every batch").digest;
+        self.l1.finish(flight.lsn(), flight.batch.changes().len(), digest)?;
         self.pass("commit.finish.l1_renamed");
         Ok(())
     }
@@ -206,7 +208,9 @@ impl MemoryNode {
         self.views.publish(flight.next.clone());
         for (place, transaction) in flight.frame.transactions.iter().enumerate() {
             let answer = flight.batch.closed_answer(transaction.id);
-            self.decided.add(flight.lsn(), place as u32, transaction, answer);
+            if let Some(decided) = Decided::of(flight.lsn(), place as u32, transaction) {
+                self.decided.add(decided, answer);
+            }
         }
         let n = flight.frame.transactions.len() as u64;
         out.note("commit.batch", &[("lsn", flight.lsn().0), ("n", n)]);

@@ -28,6 +28,13 @@ pub struct Config {
     pub log_file_bytes: u64,
     /// How the exact index is kept on disk.
     pub l1_persist: L1Persist,
+    /// What was written since the last flush is flushed to a segment when it weighs more than this.
+    pub flush_bytes: usize,
+    /// The same, for so many records.
+    pub flush_records: usize,
+    /// Whether all records are kept in memory as well, so that [`inspect`](stormproof_contract::Node::inspect) can show
+    /// them: for trials.
+    pub inspectable: bool,
     /// Writes are refused above this many records.
     pub records_max: u64,
     /// The largest `k` of a search, and the most ids of a get.
@@ -117,6 +124,9 @@ impl Default for Config {
             log_format: LogFormat::Binary,
             log_file_bytes: 64 << 20,
             l1_persist: L1Persist::Delta { merge_after: 64 },
+            flush_bytes: 64 << 20,
+            flush_records: 10_000,
+            inspectable: false,
             records_max: 10_000_000,
             answers_max: 10_000,
             search_step_rows: 4096,
@@ -134,6 +144,8 @@ impl Config {
         self.shape()?;
         let least = [
             ("records_max", self.records_max, 1),
+            ("flush_bytes", self.flush_bytes as u64, 1),
+            ("flush_records", self.flush_records as u64, 1),
             ("answers_max", self.answers_max.into(), 1),
             ("search_step_rows", self.search_step_rows as u64, 1),
             ("waiting_max", self.waiting_max as u64, 1),

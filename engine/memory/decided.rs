@@ -6,13 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    batch::{is_closed, versions},
-    op::{Refusal, Reply},
-};
+use super::op::{Refusal, Reply};
 use crate::{
     ids::{Lsn, RecordId, Version},
-    store::{self, Digest, RetryId, TransactionId},
+    store::{self, Digest, RetryId, TransactionId, segment::Decided},
 };
 
 /// A transaction that was decided.
@@ -71,28 +68,52 @@ impl Decisions {
         }
     }
 
-    /// Adds a transaction of a frame. `answer` is what a refused one was told, if that is still known.
-    pub(super) fn add(&mut self, lsn: Lsn, place: u32, transaction: &store::Transaction, answer: Option<Reply>) {
-        let Some(retry) = transaction.retry else { return };
-        let managers: Vec<_> =
-            transaction.votes.iter().map(|vote| (vote.participant.as_str().into(), vote.digest)).collect();
+    /// Adds a transaction that was decided. `answer` is what a refused one was told, if that is still known.
+    pub(super) fn add(&mut self, decided: Decided, answer: Option<Reply>) {
+        let Decided { lsn, place, id, retry, votes, versions } = decided;
+        let managers: Vec<_> = votes.into_iter().map(|vote| (vote.participant.as_str().into(), vote.digest)).collect();
         if !managers.is_empty() {
-            self.by_id.insert(transaction.id, retry);
+            self.by_id.insert(id, retry);
         }
-        let outcome = if is_closed(transaction) {
+        let outcome = if versions.is_empty() && managers.is_empty() {
             Outcome::Refused(answer.unwrap_or(Reply::Refused(Refusal::Earlier)))
         } else {
-            Outcome::Committed { versions: versions(transaction), managers }
+            Outcome::Committed { versions, managers }
         };
-        self.by_retry.insert(retry, Decision { lsn, place, id: transaction.id, outcome });
+        self.by_retry.insert(retry, Decision { lsn, place, id, outcome });
+    }
+
+    /// What was decided after a frame, in the order of decision.
+    pub(super) fn since(&self, flushed: Lsn) -> Vec<Decided> {
+        let mut since: Vec<Decided> = self
+            .by_retry
+            .iter()
+            .filter(|(_, decision)| decision.lsn > flushed)
+            .map(|(&retry, decision)| decision.decided(retry))
+            .collect();
+        since.sort_by_key(|decided| (decided.lsn, decided.place));
+        since
     }
 }
 
 impl Decision {
+    fn decided(&self, retry: RetryId) -> Decided {
+        let (votes, versions) = match &self.outcome {
+            Outcome::Committed { versions, managers } => (managers.iter().map(vote).collect(), versions.clone()),
+            Outcome::Refused(_) => (Vec::new(), Vec::new()),
+        };
+        Decided { lsn: self.lsn, place: self.place, id: self.id, retry, votes, versions }
+    }
+
     pub(super) fn answer(&self) -> Reply {
         match &self.outcome {
             Outcome::Committed { versions, .. } => Reply::Committed { lsn: self.lsn, versions: versions.clone() },
             Outcome::Refused(answer) => answer.clone(),
         }
     }
+}
+
+fn vote((name, digest): &(Box<str>, Digest)) -> store::Vote {
+    let participant = store::Participant::new(name).expect("it came from a vote");
+    store::Vote { participant, digest: *digest }
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use stormproof_contract::{Boot, BootError, System};
 
-use super::{commit, config::Config, l1, node::MemoryNode, recover, waiting};
+use super::{commit, config::Config, flush, l1, node::MemoryNode, recover, waiting};
 use crate::store;
 
 /// Makes nodes of the engine. See [`Config`] for what can be chosen.
@@ -21,7 +21,7 @@ impl System for Engine {
 
     fn points(&self) -> &'static [&'static str] {
         static ALL: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-            let own: [&[&str]; 4] = [&commit::POINTS, &waiting::POINTS, &l1::POINTS, &recover::POINTS];
+            let own: [&[&str]; 5] = [&commit::POINTS, &waiting::POINTS, &flush::POINTS, &l1::POINTS, &recover::POINTS];
             own.into_iter().chain(store::POINTS).flatten().copied().collect()
         });
         &ALL

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{decided::Decision, node::MemoryNode};
+use super::{decided::Decision, node::MemoryNode, view::View};
 use crate::{
     ids::{Lsn, RecordId, Version},
     protocol::{Participant, Verdict},
-    store::{Entry, Record, RetryId, TransactionId},
+    store::{Entry, Memtable, Record, RetryId, TransactionId},
     vector::Shape,
 };
 
@@ -78,7 +78,8 @@ impl Facts {
     pub(super) fn of(node: &MemoryNode) -> Facts {
         let view = node.views.newest();
         let (mut records, mut deleted) = (Vec::new(), Vec::new());
-        for (id, entry) in &view.records {
+        let all = node.everything(&view);
+        for (id, entry) in &all {
             match entry {
                 Entry::Live(record) => records.push(Arc::clone(record)),
                 Entry::Deleted(version) => deleted.push((id, *version)),
@@ -110,6 +111,15 @@ impl Facts {
     /// Whether the exact index on disk is behind.
     pub fn l1_is_stale(&self) -> bool {
         self.l1_upto != self.lsn
+    }
+}
+
+impl MemoryNode {
+    /// All that is known of records, as far as it is in memory: see [`Config::inspectable`](super::Config::inspectable).
+    fn everything(&self, view: &View) -> Memtable {
+        let mut all = self.flushed.clone().unwrap_or_default();
+        view.records.iter().for_each(|(id, entry)| drop(all.put(id, entry.clone())));
+        all
     }
 }
 

@@ -17,11 +17,12 @@ use super::{config::L1Persist, view::View};
 use crate::{
     ids::{Lsn, RecordId, Version},
     store::{
-        Digest, Entry, Memtable, StoreResult,
+        Digest, Entry, StoreResult,
         l1::{self, L1Head, L1Kind, L1Name, L1Row},
         log::LogId,
         manifest::{L1Base, ManifestFile},
     },
+    vector::{FlatIndex, Row},
 };
 
 /// The points of writing the index afresh.
@@ -41,6 +42,8 @@ pub(super) struct L1Files {
     pub(super) base: Lsn,
     /// The last frame that the files hold.
     pub(super) upto: Lsn,
+    /// What the one index is recognised by.
+    pub(super) digest: Option<Digest>,
     /// Rows of the base, and rows of the deltas.
     pub(super) base_rows: u64,
     pub(super) delta_rows: u64,
@@ -49,7 +52,7 @@ pub(super) struct L1Files {
 impl L1Files {
     /// Takes none of the files for good.
     pub(super) fn forget(&mut self) {
-        (self.base, self.upto) = (Lsn(0), Lsn(0));
+        (self.base, self.upto, self.digest) = (Lsn(0), Lsn(0), None);
         (self.base_rows, self.delta_rows) = (0, 0);
     }
 
@@ -59,15 +62,39 @@ impl L1Files {
         match self.persist {
             L1Persist::Delta { .. } => self.write_delta(name, before, touched),
             L1Persist::Rewrite => {
-                let digest = self.write_index(name, &next.records)?;
+                let digest = self.write_index(name, &next.index)?;
                 l1::sync(&*self.disk, name)?;
                 Ok(digest)
             }
         }
     }
 
+    /// The base that a manifest has to name once everything up to the frame `flushed`, the last, is in segments: none, for
+    /// the segments are the base, or the one index, whose frame the log may no longer have.
+    pub(super) fn base_of_flush(&self, flushed: Lsn) -> Option<L1Base> {
+        match self.persist {
+            L1Persist::Delta { .. } => None,
+            L1Persist::Rewrite => {
+                self.digest.filter(|_| self.upto == flushed).map(|digest| L1Base { lsn: flushed, digest })
+            }
+        }
+    }
+
+    /// Takes the segments for the base: they hold every row up to the frame `flushed`, which is the last.
+    ///
+    /// In [`L1Persist::Rewrite`] the one index stays.
+    pub(super) fn rebase(&mut self, flushed: Lsn, rows: u64) {
+        if let L1Persist::Delta { .. } = self.persist {
+            (self.base, self.upto) = (flushed, flushed);
+            (self.base_rows, self.delta_rows) = (rows, 0);
+        }
+        if let Ok(found) = l1::list(&*self.disk) {
+            self.sweep(&found);
+        }
+    }
+
     /// Gives what was voted its name.
-    pub(super) fn finish(&mut self, lsn: Lsn, rows: usize) -> DiskResult<()> {
+    pub(super) fn finish(&mut self, lsn: Lsn, rows: usize, digest: Digest) -> DiskResult<()> {
         let name = self.voted(lsn);
         self.disk.rename(&name.path(), &name.renamed().path())?;
         match self.persist {
@@ -80,7 +107,7 @@ impl L1Files {
             }
             L1Persist::Rewrite => {
                 let before = std::mem::replace(&mut self.base, lsn);
-                self.upto = lsn;
+                (self.upto, self.digest) = (lsn, Some(digest));
                 if before != Lsn(0) {
                     self.remove(L1Name { lsn: before, ..name.renamed() });
                 }
@@ -111,7 +138,7 @@ impl L1Files {
         let disk = Arc::clone(&self.disk);
         disk.point(POINTS[0])?;
         let name = L1Name { kind: L1Kind::Index, lsn: view.lsn, temporary: true };
-        let digest = self.write_index(name, &view.records)?;
+        let digest = self.write_index(name, &view.index)?;
         l1::sync(&*disk, name)?;
         disk.point(POINTS[1])?;
         disk.rename(&name.path(), &name.renamed().path())?;
@@ -120,8 +147,8 @@ impl L1Files {
         if let L1Persist::Delta { .. } = self.persist {
             manifest.install(|manifest| manifest.l1 = Some(L1Base { lsn: view.lsn, digest }))?;
         }
-        (self.base, self.upto) = (view.lsn, view.lsn);
-        (self.base_rows, self.delta_rows) = (view.records.live() as u64, 0);
+        (self.base, self.upto, self.digest) = (view.lsn, view.lsn, Some(digest));
+        (self.base_rows, self.delta_rows) = (view.index.len() as u64, 0);
         disk.point(POINTS[3])?;
         self.sweep(&l1::list(&*disk)?);
         Ok(())
@@ -159,12 +186,11 @@ impl L1Files {
         let rows: Vec<_> = touched.values().filter_map(row).collect();
         let gone = |(&id, entry): (&RecordId, &Entry)| entry.record().is_none().then(|| (id, entry.version()));
         let tombstones: Vec<(RecordId, Version)> = touched.iter().filter_map(gone).collect();
-        l1::write(&*self.disk, name, &self.head(name, before), &rows, &tombstones)
+        l1::write(&*self.disk, name, &self.head(name, before), rows.len(), rows.into_iter(), &tombstones)
     }
 
-    fn write_index(&self, name: L1Name, records: &Memtable) -> StoreResult<Digest> {
-        let rows: Vec<_> = records.iter().filter_map(|(_, entry)| row(entry)).collect();
-        l1::write(&*self.disk, name, &self.head(name, name.lsn), &rows, &[])
+    fn write_index(&self, name: L1Name, index: &FlatIndex) -> StoreResult<Digest> {
+        l1::write(&*self.disk, name, &self.head(name, name.lsn), index.len(), index.iter().map(indexed), &[])
     }
 
     /// What a file of that name says of itself.
@@ -174,6 +200,10 @@ impl L1Files {
     }
 }
 
+fn indexed(row: Row<'_>) -> L1Row<'_> {
+    L1Row { id: row.id, version: row.version, vector: row.components().collect() }
+}
+
 fn row(entry: &Entry) -> Option<L1Row<'_>> {
-    entry.record().map(|record| L1Row { id: record.id, version: record.version, vector: &record.vector })
+    entry.record().map(|record| L1Row { id: record.id, version: record.version, vector: (&record.vector).into() })
 }

@@ -4,24 +4,28 @@
 //! LSN, or its place in the directory. A vote that was decided but not renamed before the crash has that digest too, and
 //! is renamed now. At the first file that is missing, damaged, or not the one that was decided, reading stops, and the
 //! index is made from the ground truth instead; its files are then written afresh.
+//!
+//! Deltas build on the base that the manifest names; if it names none, on what the segments hold.
 
 use std::collections::BTreeMap;
 
 use super::{config::L1Persist, l1::L1Files};
 use crate::{
-    ids::Lsn,
+    ids::{Lsn, RecordId},
     store::{
         Digest, Entry, Memtable,
         l1::{self, L1File, L1Kind, L1Name},
         manifest::L1Base,
     },
-    vector::FlatIndex,
+    vector::{FlatIndex, Row},
 };
 
 /// What the log and the manifest say about the files.
 pub(super) struct Named {
     /// The last frame.
     pub(super) end: Lsn,
+    /// The last frame whose effect is in the segments.
+    pub(super) flushed: Lsn,
     /// The base that the manifest names.
     pub(super) base: Option<L1Base>,
     /// The votes that the frames name.
@@ -37,29 +41,46 @@ pub(super) struct Loaded {
     pub(super) redone: u64,
 }
 
-/// Reads the index, or makes it from the records.
-pub(super) fn load(files: &mut L1Files, named: &Named, records: &Memtable, empty: FlatIndex) -> Loaded {
+/// Reads the index, or makes it from the ground truth: the rows of the segments, and the records since the last flush.
+pub(super) fn load(
+    files: &mut L1Files,
+    named: &Named,
+    segments: &FlatIndex,
+    records: &Memtable,
+    empty: FlatIndex,
+) -> Loaded {
     let mut redone = 0;
+    let made = made_from(records, segments.clone());
     let read = match files.persist {
-        L1Persist::Delta { .. } => files.read_deltas(named, empty.clone(), &mut redone),
-        L1Persist::Rewrite => files.read_index(named, empty.clone(), &mut redone),
+        L1Persist::Delta { .. } => files.read_deltas(named, segments, empty, &mut redone),
+        L1Persist::Rewrite => files.read_index(named, empty, &mut redone),
     };
-    if let Some(index) = read.filter(|index| agrees(index, records)) {
+    if let Some(index) = read.filter(|index| agrees(index, &made)) {
         return Loaded { index, whole: true, redone };
     }
     files.forget();
-    Loaded { index: made_from(records, empty), whole: named.end == Lsn(0), redone }
+    Loaded { index: made, whole: named.end == Lsn(0), redone }
 }
 
 impl L1Files {
     /// The base, and the delta of each frame after it.
-    fn read_deltas(&mut self, named: &Named, empty: FlatIndex, redone: &mut u64) -> Option<FlatIndex> {
-        let mut index = empty;
-        if let Some(base) = named.base {
-            let name = L1Name { kind: L1Kind::Index, lsn: base.lsn, temporary: false };
-            add(&mut index, &self.believed(name, base.lsn, base.digest)?)?;
-            (self.base, self.upto, self.base_rows) = (base.lsn, base.lsn, index.len() as u64);
-        }
+    fn read_deltas(
+        &mut self,
+        named: &Named,
+        segments: &FlatIndex,
+        empty: FlatIndex,
+        redone: &mut u64,
+    ) -> Option<FlatIndex> {
+        let (mut index, base) = match named.base {
+            None => (segments.clone(), named.flushed),
+            Some(base) => {
+                let name = L1Name { kind: L1Kind::Index, lsn: base.lsn, temporary: false };
+                let mut index = empty;
+                add(&mut index, &self.believed(name, base.lsn, base.digest)?)?;
+                (index, base.lsn)
+            }
+        };
+        (self.base, self.upto, self.base_rows) = (base, base, index.len() as u64);
         for lsn in (self.base.0 + 1..=named.end.0).map(Lsn) {
             let name = L1Name { kind: L1Kind::Delta, lsn, temporary: false };
             let delta = self.decided(name, Lsn(lsn.0 - 1), *named.votes.get(&lsn)?, redone)?;
@@ -70,12 +91,14 @@ impl L1Files {
         Some(index)
     }
 
-    /// The one index, as of the last frame.
+    /// The one index, as of the last frame: the log names it, or the manifest, if that frame was flushed.
     fn read_index(&mut self, named: &Named, empty: FlatIndex, redone: &mut u64) -> Option<FlatIndex> {
         let mut index = empty;
         let name = L1Name { kind: L1Kind::Index, lsn: named.end, temporary: false };
-        add(&mut index, &self.decided(name, named.end, *named.votes.get(&named.end)?, redone)?)?;
-        (self.base, self.upto) = (named.end, named.end);
+        let flushed = named.base.filter(|base| base.lsn == named.end).map(|base| base.digest);
+        let digest = named.votes.get(&named.end).copied().or(flushed)?;
+        add(&mut index, &self.decided(name, named.end, digest, redone)?)?;
+        (self.base, self.upto, self.digest) = (named.end, named.end, Some(digest));
         Some(index)
     }
 
@@ -102,22 +125,28 @@ fn add(index: &mut FlatIndex, file: &L1File) -> Option<()> {
     for &(id, _) in &file.tombstones {
         index.remove(id);
     }
-    file.rows().try_for_each(|row| index.upsert(row.id, row.version, row.vector).ok().map(drop))
+    file.rows().try_for_each(|row| index.upsert(row.id, row.version, &row.vector).ok().map(drop))
 }
 
-/// Whether the index has a row for each live record, of its version, and no other.
-fn agrees(index: &FlatIndex, records: &Memtable) -> bool {
-    let current = |entry: &Entry| match entry {
-        Entry::Live(record) => index.get(record.id).is_some_and(|row| row.version == record.version),
-        Entry::Deleted(_) => true,
-    };
-    index.len() == records.live() && records.iter().all(|(_, entry)| current(entry))
+/// Whether the index has the rows of the one that was made, of the same versions, and no other.
+fn agrees(index: &FlatIndex, made: &FlatIndex) -> bool {
+    let same = |row: Row<'_>| index.get(row.id).is_some_and(|found| found.version == row.version);
+    index.len() == made.len() && made.iter().all(same)
 }
 
+/// The index of what is known of records, on top of an older one.
 fn made_from(records: &Memtable, mut index: FlatIndex) -> FlatIndex {
-    for record in records.iter().filter_map(|(_, entry)| entry.record()) {
-        let put = index.upsert(record.id, record.version, &record.vector);
-        assert!(put.is_ok(), "the vectors of the log were checked when it was read: {put:?}");
-    }
+    records.iter().for_each(|(id, entry)| put(&mut index, id, entry));
     index
+}
+
+/// Puts what is known of a record into the index.
+pub(super) fn put(index: &mut FlatIndex, id: RecordId, entry: &Entry) {
+    match entry {
+        Entry::Live(record) => {
+            let put = index.upsert(record.id, record.version, &record.vector);
+            assert!(put.is_ok(), "vectors are checked when they are read: {put:?}");
+        }
+        Entry::Deleted(_) => drop(index.remove(id)),
+    }
 }

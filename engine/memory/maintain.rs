@@ -22,9 +22,12 @@ impl MemoryNode {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
             self.redrive(out);
+            if self.wants_flush() {
+                self.flush(out);
+            }
             self.merge(out);
         }
-        if self.again_at.is_none() && self.l1.wants_merge() {
+        if self.again_at.is_none() && (self.wants_flush() || self.l1.wants_merge()) {
             // In a batch of its own, so that the answers of this one need not wait for it.
             self.again_at = Some(now);
         }

@@ -8,7 +8,8 @@
 //! | `admit` | whether a transaction can be accepted, and what it writes |
 //! | `batch`, `decided` | the open batch; what was decided, by retry id |
 //! | `commit`, `waiting`, `maintain` | perform `protocol`'s `commit`, `prepare` and `redrive` |
-//! | `view`, `query` | the published state, and queries on it |
+//! | `view`, `query`, `fetch` | the published state, queries on it, and how they read records from segments |
+//! | `flush` | making a segment of what was written since the last one |
 //! | `l1`, `load` | the files of the exact index: writing them, reading them back |
 //! | `recover` | opening a node on whatever its disk holds |
 //! | `manager`, `ledger` | what a foreign manager is; the simplest one |
@@ -16,7 +17,8 @@
 //!
 //! # Notes
 //! A node tells its observer: `commit.batch` {lsn, n}, `conflict`, `retry.deduplicated`, `l1.stale` {upto},
-//! `l1.repaired`, `l1.rebuilt` {lsn}, `l1.merged` {lsn}, `log.tail_truncated` {lsn}, `recover.redone` {n},
+//! `l1.repaired`, `l1.rebuilt` {lsn}, `l1.merged` {lsn}, `flush` {lsn, records}, `flush.failed`,
+//! `log.tail_truncated` {lsn}, `recover.redone` {n},
 //! `participant.refused` {manager}, `participant.timed_out` {manager}, `participant.redriven`.
 
 mod admit;
@@ -27,6 +29,8 @@ mod config;
 mod decided;
 mod engine;
 mod facts;
+mod fetch;
+mod flush;
 mod l1;
 mod ledger;
 mod load;

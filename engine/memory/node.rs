@@ -26,7 +26,10 @@ use super::{
 };
 use crate::{
     protocol::{Digest, ManagerId, Participant, Verdict, prepare, redrive},
-    store::{self, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile},
+    store::{
+        self, Memtable, StoreError, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile,
+        segment::SegmentNo,
+    },
     vector::Shape,
 };
 
@@ -49,6 +52,10 @@ pub struct MemoryNode {
     pub(super) open: OpenBatch,
     pub(super) waiting: Waiting,
     pub(super) owed: redrive::Redrive<TransactionId>,
+    /// The next segment's number.
+    pub(super) next_segment: SegmentNo,
+    /// What was flushed, for whoever inspects; see [`Config::inspectable`].
+    pub(super) flushed: Option<Memtable>,
     /// The next transaction's name.
     pub(super) next_tx: TransactionId,
     /// When to ask pending managers again.
@@ -156,7 +163,10 @@ impl MemoryNode {
         let view = &self.views.newest();
         let state = State { view, batch: &self.open, held: self.waiting.held() };
         admit::judge(transaction, &state, &self.config)?;
-        let writes = state.writes(transaction, self.clock.wall());
+        // What was flushed has to be read. That the disk fails now promises nothing about later copies, and is answered
+        // at once; damage may be mended, so the refusal has to be closed.
+        let unread = |error: StoreError| Obstacle { answer: Reply::unread(&error), lasting: error.is_passing() };
+        let writes = state.writes(transaction, self.clock.wall()).map_err(unread)?;
         let too_large = |refusal| Obstacle { answer: Reply::Refused(refusal), lasting: true };
         admit::weight(&writes).map_err(too_large)?;
         Ok(writes)
@@ -197,7 +207,7 @@ impl MemoryNode {
 
     fn push(&mut self, joined: Joined) {
         let view = self.views.newest();
-        self.open.join(joined, |id| view.records.get(id).is_some_and(|entry| entry.record().is_some()));
+        self.open.join(joined, |id| view.version_of_live(id).is_some());
     }
 
     /// Has a transaction wait for its managers.

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Lsn, Record, RecordId, RetryId, Version};
+use crate::store::{Lsn, Record, RecordId, RetryId, StoreError, Version};
 
 /// What a client asks.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -222,6 +222,8 @@ pub enum Refusal {
         /// Its reason.
         why: Box<str>,
     },
+    /// What the answer rests on is damaged on the disk, in these words. An operator has to mend it.
+    Damaged(Box<str>),
     /// An earlier attempt was refused, or was in conflict, before the node was last booted; it does not remember why.
     Earlier,
 }
@@ -238,4 +240,16 @@ pub enum Unavailable {
     ReadOnly,
     /// Too many transactions are waiting for their managers.
     Busy,
+}
+
+impl Reply {
+    /// The answer to a request that needed what could not be read.
+    pub(super) fn unread(error: &StoreError) -> Reply {
+        let words = error.to_string().into();
+        if error.is_passing() {
+            Reply::Unavailable(Unavailable::Disk(words))
+        } else {
+            Reply::Refused(Refusal::Damaged(words))
+        }
+    }
 }

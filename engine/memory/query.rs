@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use stormproof_contract::{Query, Reader, Reads};
+use stormproof_contract::{Query, Reader, Reads, Want};
 
 use super::{
     config::Config,
+    fetch::Fetch,
     op::{Hit, Op, Refusal, Reply},
     view::{Published, View},
 };
 use crate::{
-    ids::RecordId,
     store::Record,
     vector::{self, Scan},
 };
@@ -29,9 +29,24 @@ pub(super) struct Queries {
 
 enum Running {
     Refused(Refusal),
-    Get { view: Arc<View>, ids: Vec<RecordId> },
-    Count { view: Arc<View> },
-    Search { view: Arc<View>, scan: Scan, step_rows: usize },
+    Get {
+        view: Arc<View>,
+        fetch: Fetch,
+    },
+    Count {
+        view: Arc<View>,
+    },
+    Search {
+        view: Arc<View>,
+        scan: Scan,
+        step_rows: usize,
+    },
+    /// What the search found is being read.
+    Hydrate {
+        view: Arc<View>,
+        hits: Vec<vector::Hit>,
+        fetch: Fetch,
+    },
     Answered,
 }
 
@@ -46,7 +61,7 @@ impl Queries {
             Op::Commit(_) => None,
             Op::Count => Some(Running::Count { view }),
             Op::Get { ids } => Some(match self.bound("ids", ids.len() as u64) {
-                Ok(()) => Running::Get { view, ids: ids.clone() },
+                Ok(()) => Running::Get { fetch: Fetch::new(&view, ids.iter().copied()), view },
                 Err(refusal) => Running::Refused(refusal),
             }),
             Op::Search { vector, k } => Some(match self.scan(&view, vector, *k) {
@@ -75,6 +90,8 @@ impl Queries {
             if let Some(reply) = query.step(&mut io) {
                 return Some(reply);
             }
+            let got = io.wanted().iter().map(Want::read).collect();
+            io.give(got);
         }
     }
 }
@@ -86,34 +103,43 @@ impl Reader<Op, Reply> for Queries {
 }
 
 impl Query<Reply> for Running {
-    /// Everything is in memory in this tier, so no reads are asked for.
-    fn step(&mut self, _io: &mut Reads) -> Option<Reply> {
-        if let Running::Search { view, scan, step_rows } = self
-            && !scan.step_where(*step_rows, |id, version| view.is_current(id, version))
-        {
-            return None;
-        }
-        Some(match std::mem::replace(self, Running::Answered) {
-            Running::Refused(refusal) => Reply::Refused(refusal),
-            Running::Get { view, ids } => {
-                let records = ids.iter().filter_map(|&id| live(&view, id).cloned()).collect();
-                Reply::Records { at: view.lsn, records }
+    fn step(&mut self, io: &mut Reads) -> Option<Reply> {
+        match std::mem::replace(self, Running::Answered) {
+            Running::Refused(refusal) => Some(Reply::Refused(refusal)),
+            Running::Count { view } => Some(Reply::Count { at: view.lsn, n: view.index.len() as u64 }),
+            Running::Get { view, mut fetch } => match fetch.step(&view, io) {
+                Err(error) => Some(Reply::unread(&error)),
+                Ok(true) => Some(Reply::Records { at: view.lsn, records: fetch.finish().flatten().collect() }),
+                Ok(false) => self.go_on(Running::Get { view, fetch }),
+            },
+            Running::Search { view, mut scan, step_rows } => {
+                if !scan.step_where(step_rows, |id, version| view.is_current(id, version)) {
+                    return self.go_on(Running::Search { view, scan, step_rows });
+                }
+                let hits = scan.finish();
+                let fetch = Fetch::new(&view, hits.iter().map(|hit| hit.id));
+                *self = Running::Hydrate { view, hits, fetch };
+                self.step(io)
             }
-            Running::Count { view } => Reply::Count { at: view.lsn, n: view.records.live() as u64 },
-            Running::Search { view, scan, .. } => {
-                let hits = scan.finish().into_iter().map(|hit| hydrate(&view, hit)).collect();
-                Reply::Hits { at: view.lsn, hits }
-            }
+            Running::Hydrate { view, hits, mut fetch } => match fetch.step(&view, io) {
+                Err(error) => Some(Reply::unread(&error)),
+                Ok(true) => Some(Reply::Hits { at: view.lsn, hits: hydrated(hits, fetch) }),
+                Ok(false) => self.go_on(Running::Hydrate { view, hits, fetch }),
+            },
             Running::Answered => panic!("a query was resumed after its answer"),
-        })
+        }
     }
 }
 
-fn live(view: &View, id: RecordId) -> Option<&Arc<Record>> {
-    view.records.get(id).and_then(|entry| entry.record())
+impl Running {
+    fn go_on(&mut self, with: Running) -> Option<Reply> {
+        *self = with;
+        None
+    }
 }
 
-fn hydrate(view: &View, hit: vector::Hit) -> Hit {
-    let record = live(view, hit.id).expect("the scan counted only rows of live records");
-    Hit { distance: hit.distance, record: Arc::clone(record) }
+fn hydrated(hits: Vec<vector::Hit>, fetch: Fetch) -> Vec<Hit> {
+    let record = |record: Option<Arc<Record>>| record.expect("the scan counted only rows of live records");
+    let records = fetch.finish().map(record);
+    hits.into_iter().zip(records).map(|(hit, record)| Hit { distance: hit.distance, record }).collect()
 }

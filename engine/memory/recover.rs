@@ -1,6 +1,7 @@
 //! Opening a node on whatever its disk holds: nothing, a state that was closed, or what a crash left.
 //!
-//! 1. The log is read, and its effect made in memory. Nothing is changed yet, so that a refusal leaves the evidence.
+//! 1. The segments are read, then the log behind them, and their effect is made in memory. Nothing is changed yet, so
+//!    that a refusal leaves the evidence.
 //! 2. The files of the index are compared with it. One that is ahead of the log proves that the log lost its end.
 //! 3. The log is made durable as it was read ([`Log::resume`]). Only now is it the truth, come what may.
 //! 4. The index is read, or made; the managers are told the end of what they are in doubt about.
@@ -17,6 +18,7 @@ use super::{
     commit::L1,
     config::{Config, metric_number},
     decided::Decisions,
+    flush,
     l1::L1Files,
     load::{self, Named},
     node::MemoryNode,
@@ -28,10 +30,11 @@ use crate::{
     ids::Lsn,
     protocol::{ManagerId, Participant, Verdict, redrive},
     store::{
-        self, Batch, Memtable, StoreError, StoreResult, TransactionId, Write,
+        self, Batch, Entry, Memtable, Record, StoreError, StoreResult, TransactionId, Write,
         l1::{self, L1Name},
         log::{self, Log, LogId, LogNo, LogOptions, Tail},
-        manifest::{Manifest, ManifestFile},
+        manifest::{Flushed, Manifest, ManifestFile},
+        segment::{self, Decided, Segment},
     },
     vector::{FlatIndex, Shape},
 };
@@ -46,9 +49,15 @@ pub(super) const POINTS: [&str; 6] = [
     "recover.redriven",
 ];
 
-/// What the log says.
+/// What the segments and the log say.
 struct Replayed {
+    /// What the log says since the last flush.
     records: Memtable,
+    segments: Vec<Arc<Segment>>,
+    /// The rows of what the segments hold.
+    rows: FlatIndex,
+    /// What the segments hold, if it is to be kept in memory as well.
+    flushed: Option<Memtable>,
     changed: Lsn,
     decided: Decisions,
     votes: BTreeMap<Lsn, store::Digest>,
@@ -87,9 +96,10 @@ impl Opening<'_> {
         let disk = &self.boot.disk;
         let (log, manifest) = self.create_files().map_err(failed)?;
         let files = self.l1_files(manifest.current().log);
+        let replayed = self.nothing();
         let index = self.empty_index();
         disk.point("recover.l1_loaded").map_err(|error| failed(error.into()))?;
-        self.assemble(log, manifest, files, Replayed::default(), index, true)
+        self.assemble(log, manifest, files, replayed, index, true)
     }
 
     /// The directory first: the installation of the manifest makes it durable.
@@ -100,6 +110,7 @@ impl Opening<'_> {
             return Err(StoreError::MissingManifest { path, found: found.path().into() });
         }
         make_dir(&**disk, l1::DIRECTORY)?;
+        make_dir(&**disk, segment::DIRECTORY)?;
         let id = LogId(u128::from(self.boot.seed) << 64 | u128::from(self.boot.clock.wall().0));
         let log = Log::create(disk, id, self.log_options())?;
         let first = Manifest {
@@ -108,6 +119,8 @@ impl Opening<'_> {
             components: self.shape.dim.get() as u32,
             metric: metric_number(self.shape.metric),
             logs: vec![LogNo::FIRST],
+            segments: Vec::new(),
+            flushed: Flushed::default(),
             l1: None,
         };
         Ok((log, ManifestFile::create(disk, first)?))
@@ -120,9 +133,13 @@ impl Opening<'_> {
         let (replayed, tail) = self.replay(manifest.current()).map_err(failed)?;
         let found = l1::list(&*disk).map_err(failed)?;
         check_tail(manifest.current(), &tail, &found).map_err(failed)?;
-        if found.is_empty() {
-            // A crash can keep the first manifest and lose a directory that was made before it.
-            make_dir(&*disk, l1::DIRECTORY).map_err(|error| failed(error.into()))?;
+        // A crash can keep the first manifest and lose a directory that was made before it.
+        for (directory, is_empty) in
+            [(l1::DIRECTORY, found.is_empty()), (segment::DIRECTORY, manifest.current().segments.is_empty())]
+        {
+            if is_empty {
+                make_dir(&*disk, directory).map_err(|error| failed(error.into()))?;
+            }
         }
         disk.point("recover.log_read").map_err(|error| failed(error.into()))?;
         let (end, torn) = (tail.lsn, tail.torn.is_some());
@@ -132,8 +149,9 @@ impl Opening<'_> {
             self.notes.note("log.tail_truncated", &[("lsn", end.0)]);
         }
         let mut files = self.l1_files(manifest.current().log);
-        let named = Named { end, base: manifest.current().l1, votes: replayed.votes.clone() };
-        let loaded = load::load(&mut files, &named, &replayed.records, self.empty_index());
+        let Manifest { l1: base, flushed, .. } = *manifest.current();
+        let named = Named { end, flushed: flushed.lsn, base, votes: replayed.votes.clone() };
+        let loaded = load::load(&mut files, &named, &replayed.rows, &replayed.records, self.empty_index());
         self.note_l1(&loaded, end);
         if loaded.whole {
             files.sweep(&found);
@@ -159,9 +177,30 @@ impl Opening<'_> {
     }
 
     fn replay(&self, manifest: &Manifest) -> StoreResult<(Replayed, Tail)> {
-        let mut replayed = Replayed::default();
-        let tail = log::scan(&self.boot.disk, manifest, &mut |lsn, batch| replayed.add(lsn, batch, self.shape))?;
+        let mut replayed = self.nothing();
+        for name in &manifest.segments {
+            let components = self.shape.dim.get() as u32;
+            replayed.add_segment(Segment::open(&*self.boot.disk, manifest.log, name, components)?, self.shape)?;
+        }
+        replayed.changed = manifest.flushed.changed;
+        let tail = log::scan(&self.boot.disk, manifest, &mut |lsn, batch| {
+            // Files that were kept for a participant's sake hold frames that were flushed.
+            if lsn <= manifest.flushed.lsn { Ok(()) } else { replayed.add(lsn, batch, self.shape) }
+        })?;
         Ok((replayed, tail))
+    }
+
+    fn nothing(&self) -> Replayed {
+        Replayed {
+            records: Memtable::default(),
+            segments: Vec::new(),
+            rows: self.empty_index(),
+            flushed: self.boot.config.inspectable.then(Memtable::default),
+            changed: Lsn(0),
+            decided: Decisions::default(),
+            votes: BTreeMap::new(),
+            next_tx: 0,
+        }
     }
 
     fn note_l1(&mut self, loaded: &load::Loaded, end: Lsn) {
@@ -187,8 +226,9 @@ impl Opening<'_> {
         let owed = in_doubt(&managers, &replayed.decided)?;
         let doubtful = managers.list.iter().flat_map(|(_, manager)| manager.in_doubt()).map(|(tx, _)| tx.0 + 1).max();
         let next_tx = (u64::from(*incarnation) << 32).max(replayed.next_tx).max(doubtful.unwrap_or(0));
-        let Replayed { records, changed, decided, .. } = replayed;
-        let views = Arc::new(Published::new(View { lsn: log.lsn(), changed, records, index }));
+        let Replayed { records, segments, flushed, changed, decided, .. } = replayed;
+        let views =
+            Arc::new(Published::new(View { lsn: log.lsn(), changed, records, segments: segments.into(), index }));
         let mut node = MemoryNode {
             config: (*config).clone(),
             shape: self.shape,
@@ -204,12 +244,15 @@ impl Opening<'_> {
             open: OpenBatch::default(),
             waiting: Waiting::default(),
             owed,
+            next_segment: flush::first_segment(*incarnation),
+            flushed,
             next_tx: TransactionId(next_tx),
             ask_at: None,
             again_at: None,
             boot_notes: Vec::new(),
             halted: false,
         };
+        node.sweep_segments();
         if !l1_whole {
             node.owe(Participant::L1, Verdict::Committed, &mut self.notes);
         }
@@ -228,6 +271,7 @@ impl Opening<'_> {
             metric: metric_number(self.shape.metric),
             base: Lsn(0),
             upto: Lsn(0),
+            digest: None,
             base_rows: 0,
             delta_rows: 0,
         }
@@ -242,29 +286,44 @@ impl Opening<'_> {
     }
 }
 
-impl Default for Replayed {
-    fn default() -> Self {
-        Replayed {
-            records: Memtable::default(),
-            changed: Lsn(0),
-            decided: Decisions::default(),
-            votes: BTreeMap::new(),
-            next_tx: 0,
-        }
-    }
-}
-
 impl Replayed {
+    /// Adds what a segment holds: everything is read, for the index has a row of each live record.
+    fn add_segment(&mut self, segment: Segment, shape: Shape) -> StoreResult<()> {
+        for group in 0..segment.groups() {
+            for (id, entry) in segment.group(group)? {
+                if let Entry::Live(record) = &entry {
+                    check_vector(|| segment.no().path(), record, shape)?;
+                }
+                load::put(&mut self.rows, id, &entry);
+                if let Some(flushed) = &mut self.flushed {
+                    flushed.put(id, entry);
+                }
+            }
+        }
+        segment.decisions()?.into_iter().for_each(|decided| self.decide(decided));
+        self.segments.push(Arc::new(segment));
+        Ok(())
+    }
+
+    fn decide(&mut self, decided: Decided) {
+        self.next_tx = self.next_tx.max(decided.id.0.saturating_add(1));
+        self.decided.add(decided, None);
+    }
+
     /// Adds the effect of a frame.
     fn add(&mut self, lsn: Lsn, batch: Batch, shape: Shape) -> StoreResult<()> {
         for write in batch.writes() {
-            check_vector(lsn, write, shape)?;
+            if let Write::Put(record) = write {
+                check_vector(|| format!("the frame of {lsn}"), record, shape)?;
+            }
             self.records.apply(write);
             self.changed = lsn;
         }
         for (place, transaction) in batch.transactions.iter().enumerate() {
-            self.decided.add(lsn, place as u32, transaction, None);
             self.next_tx = self.next_tx.max(transaction.id.0.saturating_add(1));
+            if let Some(decided) = Decided::of(lsn, place as u32, transaction) {
+                self.decide(decided);
+            }
         }
         let vote = batch.votes.into_iter().find(|vote| vote.participant.as_str() == L1);
         self.votes.extend(vote.map(|vote| (lsn, vote.digest)));
@@ -272,20 +331,20 @@ impl Replayed {
     }
 }
 
-/// That the index can hold the vector. The log's checksums make any other the work of another program.
-fn check_vector(lsn: Lsn, write: &Write, shape: Shape) -> StoreResult<()> {
-    let Write::Put(record) = write else { return Ok(()) };
+/// That the index can hold the vector. Checksums make any other the work of another program.
+fn check_vector(place: impl FnOnce() -> String, record: &Record, shape: Shape) -> StoreResult<()> {
     shape.check(&record.vector).map_err(|error| StoreError::Foreign {
-        path: format!("the frame of {lsn}").into(),
+        path: place().into(),
         offset: 0,
         expected: "vectors that the index can hold".into(),
         found: format!("of {}: {error}", record.id).into(),
     })
 }
 
-/// That no file of the index is ahead of the log: its rename came after the frame was durable.
+/// That neither a file of the index nor a segment is ahead of the log: both are made of frames that were durable.
 fn check_tail(manifest: &Manifest, tail: &Tail, found: &[L1Name]) -> StoreResult<()> {
-    let named = manifest.l1.map(|base| (store::manifest::PATH.to_owned(), base.lsn));
+    let base = manifest.l1.map_or(Lsn(0), |base| base.lsn);
+    let named = Some((store::manifest::PATH.to_owned(), base.max(manifest.flushed.lsn)));
     let finished = found.iter().filter(|name| !name.temporary).map(|name| (name.path(), name.lsn));
     match finished.chain(named).max_by_key(|(_, lsn)| *lsn) {
         Some((path, lsn)) if lsn > tail.lsn => Err(tail.lost(&path, lsn)),

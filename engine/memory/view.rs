@@ -5,9 +5,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use stormproof_contract::WallTime;
+
 use crate::{
     ids::{Lsn, RecordId, Version},
-    store::{Memtable, Write},
+    store::{Entry, Memtable, StoreResult, Write, segment::Segment},
     vector::FlatIndex,
 };
 
@@ -17,7 +19,11 @@ pub(super) struct View {
     pub(super) lsn: Lsn,
     /// The last frame that changed a record.
     pub(super) changed: Lsn,
+    /// What was written since the last flush.
     pub(super) records: Memtable,
+    /// What was flushed, the oldest first: a record counts as the last of them has it that knows it, unless it was
+    /// written since.
+    pub(super) segments: Arc<[Arc<Segment>]>,
     /// A row for each live record.
     pub(super) index: FlatIndex,
 }
@@ -36,9 +42,46 @@ impl View {
         self.changed = lsn;
     }
 
-    /// Whether this is the present writing of a live record.
+    /// Whether this is the present writing of a live record, as far as is known without the disk: of what was flushed,
+    /// the index has it.
     pub(super) fn is_current(&self, id: RecordId, version: Version) -> bool {
-        self.records.get(id).and_then(|entry| entry.record()).is_some_and(|record| record.version == version)
+        match self.records.get(id) {
+            Some(entry) => entry.record().is_some_and(|record| record.version == version),
+            None => self.index.get(id).is_some_and(|row| row.version == version),
+        }
+    }
+
+    /// The version of a live record.
+    pub(super) fn version_of_live(&self, id: RecordId) -> Option<Version> {
+        self.index.get(id).map(|row| row.version)
+    }
+
+    /// What the next writing of a record follows. Reads the disk for what was flushed.
+    pub(super) fn stamp(&self, id: RecordId) -> StoreResult<Option<Stamp>> {
+        if let Some(entry) = self.records.get(id) {
+            return Ok(Some(Stamp::of(entry)));
+        }
+        for segment in self.segments.iter().rev() {
+            if let Some((version, created_at)) = segment.stamp(id)? {
+                return Ok(Some(Stamp { version, created_at }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What is known of a record without its contents.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stamp {
+    /// Its version, or that of its absence.
+    pub(super) version: Version,
+    /// When it was created; `None` if it is gone.
+    pub(super) created_at: Option<WallTime>,
+}
+
+impl Stamp {
+    pub(super) fn of(entry: &Entry) -> Stamp {
+        Stamp { version: entry.version(), created_at: entry.record().map(|record| record.created_at) }
     }
 }
 

@@ -262,7 +262,7 @@ fn votes_weight(votes: &[Vote]) -> usize {
     4 + votes
 }
 
-fn encode_votes(votes: &[Vote], out: &mut Vec<u8>) {
+pub(super) fn encode_votes(votes: &[Vote], out: &mut Vec<u8>) {
     put_u32(out, votes.len() as u32);
     for vote in votes {
         put_text(out, &vote.participant.0);
@@ -270,7 +270,7 @@ fn encode_votes(votes: &[Vote], out: &mut Vec<u8>) {
     }
 }
 
-fn decode_votes(from: &mut Cursor<'_>) -> Result<Vec<Vote>, Flaw> {
+pub(super) fn decode_votes(from: &mut Cursor<'_>) -> Result<Vec<Vote>, Flaw> {
     let count = from.count("votes", VOTES_MAX, 4 + Digest::LEN)?;
     (0..count).map(|_| decode_vote(from)).collect()
 }

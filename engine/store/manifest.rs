@@ -18,6 +18,7 @@ use super::{
     codec::{Cursor, Flaw, put_u32, put_u64},
     files::read_whole,
     log::{LogId, LogNo, holds_frames},
+    segment::{SegmentName, SegmentNo},
 };
 use crate::ids::Lsn;
 
@@ -29,7 +30,9 @@ pub const TEMPORARY: &str = "manifest.tmp";
 pub const POINTS: [&str; 3] = ["manifest.written", "manifest.synced", "manifest.renamed"];
 
 const MAGIC: [u8; 8] = *b"STORMMAN";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The most segments that are named at a time.
+const SEGMENTS_MAX: usize = 4096;
 /// The most files of a log that are named at a time.
 const LOGS_MAX: usize = 1 << 16;
 /// No sequence and no number of a file comes near this, so that counting on from one that was read cannot overflow.
@@ -50,8 +53,21 @@ pub struct Manifest {
     pub metric: u8,
     /// The log's files, in order. The first is the floor: what is before it needs no replay. Never empty.
     pub logs: Vec<LogNo>,
+    /// The segments, the oldest first: what a later one says of a record counts.
+    pub segments: Vec<SegmentName>,
+    /// How much of the log the segments hold.
+    pub flushed: Flushed,
     /// The base file of L1 that deltas build on, where one was merged.
     pub l1: Option<L1Base>,
+}
+
+/// How much of the log the segments hold: the effect of every frame up to one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Flushed {
+    /// The last such frame.
+    pub lsn: Lsn,
+    /// The last of them that changed a record.
+    pub changed: Lsn,
 }
 
 /// A base file of L1, which is named by its LSN.
@@ -92,6 +108,12 @@ impl ManifestFile {
         &self.current
     }
 
+    /// Whether no other manifest than [`current`](Self::current) can be found by a crash: the last installation
+    /// succeeded, so that what it does not name may be removed.
+    pub fn is_certain(&self) -> bool {
+        self.tried == self.current.sequence
+    }
+
     /// Puts a changed manifest in force. An error leaves it open which of the two a crash would find:
     /// [`current`](Self::current) is still the old one, nothing that either names may be removed, and the change is
     /// not to be relied on.
@@ -126,6 +148,7 @@ fn nothing_decided(disk: &dyn Disk) -> StoreResult<()> {
 
 impl Manifest {
     fn encode(&self) -> Vec<u8> {
+        assert!(self.segments.len() <= SEGMENTS_MAX, "a manifest names at most {SEGMENTS_MAX} segments");
         assert!((1..=LOGS_MAX).contains(&self.logs.len()), "a manifest names 1 to {LOGS_MAX} files of the log");
         let mut out = Vec::new();
         out.extend_from_slice(&MAGIC);
@@ -139,6 +162,10 @@ impl Manifest {
         out.extend_from_slice(&base.digest.0);
         put_u32(&mut out, self.logs.len() as u32);
         self.logs.iter().for_each(|no| put_u64(&mut out, no.0));
+        put_u64(&mut out, self.flushed.lsn.0);
+        put_u64(&mut out, self.flushed.changed.0);
+        put_u32(&mut out, self.segments.len() as u32);
+        self.segments.iter().for_each(|name| encode_segment(&mut out, name));
         let crc = crc32c::crc32c(&out);
         put_u32(&mut out, crc);
         out
@@ -185,7 +212,10 @@ impl Manifest {
             other => return Err(Flaw::new(begin + 1, "0 (no base of L1) or 1", other.to_string())),
         };
         let logs = Self::decode_logs(from)?;
-        Ok(Manifest { sequence, log, components, metric, logs, l1 })
+        let flushed = Flushed { lsn: Lsn(number(from)?), changed: Lsn(number(from)?) };
+        let count = from.count("segments", SEGMENTS_MAX, SEGMENT_BYTES)?;
+        let segments = (0..count).map(|_| decode_segment(from)).collect::<Result<_, _>>()?;
+        Ok(Manifest { sequence, log, components, metric, logs, segments, flushed, l1 })
     }
 
     /// One file at least, and none before an earlier one.
@@ -198,6 +228,29 @@ impl Manifest {
         }
         Ok(logs)
     }
+}
+
+/// The bytes of a segment's name.
+const SEGMENT_BYTES: usize = 5 * 8 + Digest::LEN;
+
+fn encode_segment(out: &mut Vec<u8>, name: &SegmentName) {
+    put_u64(out, name.no.0);
+    put_u64(out, name.bytes);
+    out.extend_from_slice(&name.digest.0);
+    put_u64(out, name.upto.0);
+    put_u64(out, name.entries);
+    put_u64(out, name.live);
+}
+
+fn decode_segment(from: &mut Cursor<'_>) -> Result<SegmentName, Flaw> {
+    Ok(SegmentName {
+        no: SegmentNo(number(from)?),
+        bytes: number(from)?,
+        digest: Digest(from.array()?),
+        upto: Lsn(number(from)?),
+        entries: number(from)?,
+        live: number(from)?,
+    })
 }
 
 fn number(from: &mut Cursor<'_>) -> Result<u64, Flaw> {
@@ -225,7 +278,10 @@ mod tests {
     fn manifest() -> Manifest {
         let l1 = Some(L1Base { lsn: Lsn(9), digest: Digest([7; 16]) });
         let logs = vec![LogNo(3), LogNo(4)];
-        Manifest { sequence: 5, log: LogId(77), components: 960, metric: 2, logs, l1 }
+        let digest = Digest([3; 16]);
+        let segment = SegmentName { no: SegmentNo(6), bytes: 900, digest, upto: Lsn(8), entries: 5, live: 4 };
+        let flushed = Flushed { lsn: Lsn(8), changed: Lsn(7) };
+        Manifest { sequence: 5, log: LogId(77), components: 960, metric: 2, logs, segments: vec![segment], flushed, l1 }
     }
 
     fn created(disk: &Arc<TestDisk>) -> (Arc<dyn Disk>, ManifestFile) {
@@ -277,11 +333,11 @@ mod tests {
     #[test]
     fn a_later_format_is_named() {
         let mut bytes = manifest().encode();
-        bytes[8] = 2;
+        bytes[8] = 3;
         let len = bytes.len() - 4;
         let crc = crc32c::crc32c(&bytes[..len]);
         bytes[len..].copy_from_slice(&crc.to_le_bytes());
-        let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 1, found: 2 };
+        let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 2, found: 3 };
         assert_eq!(Manifest::decode(&bytes), Err(expected));
     }
 

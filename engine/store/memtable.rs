@@ -96,10 +96,14 @@ impl Memtable {
 
     /// Makes a change that was decided, and gives back what it replaced.
     pub fn apply(&mut self, write: &Write) -> Option<Entry> {
-        let entry = Entry::from(write);
+        self.put(write.id(), Entry::from(write))
+    }
+
+    /// Takes what is known of a record, and gives back what it replaced.
+    pub fn put(&mut self, id: RecordId, entry: Entry) -> Option<Entry> {
         self.live += usize::from(entry.record().is_some());
         self.weight += entry.weight();
-        let replaced = self.insert(write.id(), entry);
+        let replaced = self.insert(id, entry);
         match &replaced {
             Some(old) => {
                 self.live -= usize::from(old.record().is_some());

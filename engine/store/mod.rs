@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `manifest` | names everything else that counts ([`manifest`]) |
 //! | `log.<number>` | the write-ahead log: one frame for each batch of transactions ([`log`], [`batch`]) |
+//! | `segments/<number>` | immutable sorted runs: what the frames made of records that the log no longer has ([`segment`]) |
 //! | `l1/index.<lsn>`, `l1/delta.<lsn>` | L1's rows, as of a frame of the log; a cache that the log can redo ([`l1`]) |
 //!
 //! `FORMAT.md` beside this file has the byte layouts, and argues by cases what a crash can leave and what is made of
@@ -26,6 +27,7 @@ pub mod log;
 pub mod manifest;
 mod memtable;
 pub mod record;
+pub mod segment;
 
 #[cfg(test)]
 mod samples;
@@ -41,4 +43,4 @@ pub use record::Record;
 pub use crate::ids::{Lsn, RecordId, Version};
 
 /// The points this room passes, by module.
-pub const POINTS: [&[&str]; 2] = [&log::POINTS, &manifest::POINTS];
+pub const POINTS: [&[&str]; 3] = [&log::POINTS, &manifest::POINTS, &segment::POINTS];

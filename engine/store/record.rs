@@ -77,11 +77,7 @@ impl Record {
         put_u32(out, self.vector.len() as u32);
         put_f32s(out, &self.vector);
         put_text(out, &self.text);
-        put_u32(out, self.attributes.len() as u32);
-        for (name, value) in &self.attributes {
-            put_text(out, name);
-            put_text(out, value);
-        }
+        put_attributes(out, &self.attributes);
         put_u32(out, self.links.len() as u32);
         self.links.iter().for_each(|link| put_u64(out, link.0));
     }
@@ -107,7 +103,18 @@ impl Record {
 /// The bytes of a record without its parts: id, version, time, kappa and four lengths.
 const FIXED_BYTES: usize = 3 * 8 + 4 + 4 * 4;
 
-fn decode_attributes(from: &mut Cursor<'_>) -> Result<BTreeMap<String, String>, Flaw> {
+/// The most bytes that the text and the attributes of a record take together.
+pub(super) const FACTS_BYTES_MAX: usize = 4 + TEXT_BYTES_MAX + 4 + ATTRIBUTES_MAX * 2 * (4 + ATTRIBUTE_BYTES_MAX);
+
+pub(super) fn put_attributes(out: &mut Vec<u8>, attributes: &BTreeMap<String, String>) {
+    put_u32(out, attributes.len() as u32);
+    for (name, value) in attributes {
+        put_text(out, name);
+        put_text(out, value);
+    }
+}
+
+pub(super) fn decode_attributes(from: &mut Cursor<'_>) -> Result<BTreeMap<String, String>, Flaw> {
     let count = from.count("attributes", ATTRIBUTES_MAX, 8)?;
     let mut attributes = BTreeMap::new();
     for _ in 0..count {

@@ -73,6 +73,11 @@ impl TestDisk {
         held(&self.files).insert(path.to_owned(), Arc::new(Mutex::new(bytes.to_vec())));
     }
 
+    /// Replaces the bytes of a file that is there, also for whoever has it open.
+    pub(crate) fn overwrite(&self, path: &str, bytes: &[u8]) {
+        *held(&held(&self.files)[path]) = bytes.to_vec();
+    }
+
     pub(crate) fn paths(&self) -> Vec<String> {
         held(&self.files).keys().cloned().collect()
     }

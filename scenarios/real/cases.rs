@@ -136,6 +136,7 @@ impl<'a> Run<'a> {
             // Some dozens of commits.
             log_file_bytes: 64 * (512 + 4 * dim as u64),
             l1_persist: L1Persist::Delta { merge_after: 4 },
+            flush_records: 40,
             managers: Vec::new(),
             ledger: LedgerConfig::default(),
             clients: CLIENTS,
@@ -145,7 +146,7 @@ impl<'a> Run<'a> {
     /// A directory whose index is not merged, so that the renames and syncs of its work are those of commits.
     fn setup_without_merges(&self) -> Setup {
         let l1_persist = L1Persist::Delta { merge_after: u32::MAX };
-        Setup { log_file_bytes: 16 << 20, l1_persist, ..self.setup() }
+        Setup { log_file_bytes: 16 << 20, l1_persist, flush_records: usize::MAX, ..self.setup() }
     }
 
     fn needs(&mut self, met: bool, what: impl FnOnce() -> String) {

@@ -25,6 +25,7 @@ pub(super) struct Setup {
     pub(super) log_format: LogFormat,
     pub(super) log_file_bytes: u64,
     pub(super) l1_persist: L1Persist,
+    pub(super) flush_records: usize,
     /// Foreign managers, all of them ledgers.
     pub(super) managers: Vec<String>,
     pub(super) ledger: LedgerConfig,
@@ -42,6 +43,8 @@ impl Setup {
             log_file_bytes: self.log_file_bytes,
             l1_persist: self.l1_persist,
             managers: Ledger::managers(&names, self.ledger),
+            flush_records: self.flush_records,
+            inspectable: true,
             ..Config::default()
         }
     }

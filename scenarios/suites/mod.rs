@@ -2,6 +2,7 @@
 //! replicated register instead: what the engine will need of the network is proven there first.
 
 pub mod commit;
+pub mod flush;
 pub mod isolation;
 pub mod recovery;
 pub mod retry;
@@ -21,6 +22,7 @@ pub fn all(vectors: Option<&Arc<Vectors>>) -> Vec<Box<dyn Suite>> {
     let suites: Vec<Box<dyn Suite>> = vec![
         Box::new(commit::suite(vectors.cloned())),
         Box::new(wal::suite(vectors.cloned())),
+        Box::new(flush::suite(vectors.cloned())),
         Box::new(retry::suite(vectors.cloned())),
         Box::new(recovery::suite(vectors.cloned())),
         Box::new(isolation::suite(vectors.cloned())),

@@ -37,6 +37,9 @@ pub struct Params {
     pub l1_persist: L1Persist,
     /// How much of the log is reserved at a time.
     pub log_file_bytes: u64,
+    /// How many records are written before they are flushed.
+    #[serde(default = "flush_records")]
+    pub flush_records: usize,
     /// How many rows a search compares before it lets others run.
     #[serde(default = "search_step_rows")]
     pub search_step_rows: usize,
@@ -71,6 +74,11 @@ fn search_step_rows() -> usize {
     64
 }
 
+/// Plans of before did not flush.
+fn flush_records() -> usize {
+    10_000
+}
+
 impl Params {
     /// A small store and a few clients.
     pub fn draw(dice: &mut Dice) -> Self {
@@ -81,6 +89,7 @@ impl Params {
             log_format: *dice.pick(&[LogFormat::Binary, LogFormat::Binary, LogFormat::JsonLines]),
             l1_persist,
             log_file_bytes: *dice.pick(&[4096, 16_384, 65_536]),
+            flush_records: *dice.pick(&[2, 5, 16, flush_records(), flush_records()]),
             search_step_rows: search_step_rows(),
             ledger: LedgerConfig::default(),
             habits: Habits {
@@ -106,6 +115,8 @@ impl Params {
             log_format: self.log_format,
             log_file_bytes: self.log_file_bytes,
             l1_persist: self.l1_persist,
+            flush_records: self.flush_records,
+            inspectable: true,
             search_step_rows: self.search_step_rows,
             managers,
             vote_timeout: Tick::millis(50),
@@ -166,6 +177,7 @@ impl Scenario for Single {
             with(&|simpler| simpler.log_format = LogFormat::Binary),
             with(&|simpler| simpler.log_file_bytes = 65_536),
             with(&|simpler| simpler.l1_persist = plain),
+            with(&|simpler| simpler.flush_records = flush_records()),
             with(&|simpler| simpler.habits.keys = 1),
             with(&|simpler| simpler.habits.mix = Mix::even()),
         ];

@@ -141,7 +141,8 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
                 FaultKind::OpenError,
             ]);
             let at = Trigger::Point { name: "recover.begun".into(), hit: dice.between(2, 3) as u32 };
-            let fault = Fault::new(1, kind, at).path(*dice.pick(&["*", "log*", "log*", "l1/*"]));
+            let path = *dice.pick(&["*", "log*", "log*", "l1/*"]);
+            let fault = Fault::new(1, kind, at).path(path);
             let fault =
                 if dice.percent(50) { fault.lasting(Time::millis(dice.between(1, 60)), Ppm(300_000)) } else { fault };
             vec![death_in_decision(2, FaultKind::Kill, dice), fault, death_later(3, dice)]

@@ -1,6 +1,7 @@
 //! Tests of a node as a whole, on a disk in memory. What a crash leaves is tried elsewhere, in a simulated world; here
 //! a node is dropped between calls, files are damaged by hand, and single calls fail.
 
+mod flush;
 mod managers;
 mod model;
 mod recovery;
@@ -54,6 +55,7 @@ fn small() -> Config {
         kernels: KernelChoice::Scalar,
         log_file_bytes: 16 << 10,
         l1_persist: L1Persist::Delta { merge_after: 4 },
+        inspectable: true,
         ..Config::default()
     }
 }

@@ -170,10 +170,11 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60),
         rewrite in any::<bool>(),
         json in any::<bool>(),
+        flush_records in prop::sample::select(vec![1_usize, 3, 10_000]),
     ) {
         let l1_persist = if rewrite { L1Persist::Rewrite } else { L1Persist::Delta { merge_after: 3 } };
         let log_format = if json { LogFormat::JsonLines } else { LogFormat::Binary };
-        let bench = Bench::new(Config { log_format, l1_persist, ..small() });
+        let bench = Bench::new(Config { log_format, l1_persist, flush_records, ..small() });
         let mut run = Run { bench, model: Model::default(), next: 0, last: None, open: Vec::new() };
         for step in steps {
             run.step(step);

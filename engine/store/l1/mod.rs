@@ -6,6 +6,8 @@
 //! a reader gives back rows only once the digest is right. Which digest is *decided*, the log or the manifest says, and
 //! what to do with a file that is missing, stale or too new, `memory` does.
 
+use std::borrow::Cow;
+
 use stormproof_contract::{Disk, Open};
 
 use super::{Digest, StoreResult, log::LogId};
@@ -62,14 +64,14 @@ pub struct L1Head {
 }
 
 /// A row to be written.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct L1Row<'a> {
     /// Of which record.
     pub id: RecordId,
     /// Of which writing.
     pub version: Version,
     /// Its vector, with as many components as the head says.
-    pub vector: &'a [f32],
+    pub vector: Cow<'a, [f32]>,
 }
 
 /// An L1 file, read and verified.
@@ -139,7 +141,7 @@ impl L1File {
         let components = self.head.components as usize;
         self.rows.iter().enumerate().map(move |(row, &(id, version))| {
             let vector = &self.vectors[row * components..(row + 1) * components];
-            L1Row { id, version, vector }
+            L1Row { id, version, vector: vector.into() }
         })
     }
 }

@@ -22,9 +22,10 @@ fn written(disk: &TestDisk) -> (String, Digest) {
     let vectors = [[0.5, -1.5, 2.5], [f32::MIN_POSITIVE, -0.0, 1e30]];
     let rows = [1_u64, 9].iter().zip(&vectors);
     let rows: Vec<L1Row<'_>> =
-        rows.map(|(id, vector)| L1Row { id: RecordId(*id), version: Version(id + 5), vector }).collect();
+        rows.map(|(id, vector)| L1Row { id: RecordId(*id), version: Version(id + 5), vector: vector.into() }).collect();
     let tombstones = [(RecordId(4), Version(8))];
-    let digest = write(disk, name(L1Kind::Delta), &head(L1Kind::Delta), &rows, &tombstones).expect("written");
+    let digest = write(disk, name(L1Kind::Delta), &head(L1Kind::Delta), rows.len(), rows.iter().cloned(), &tombstones)
+        .expect("written");
     (name(L1Kind::Delta).path(), digest)
 }
 
@@ -37,9 +38,9 @@ proptest! {
         let disk = TestDisk::new();
         let vectors: Vec<[f32; 3]> = rows.iter().map(|row| row.2.map(|bits| (bits as f32).sqrt())).collect();
         let rows: Vec<L1Row<'_>> = rows.iter().zip(&vectors)
-            .map(|(row, vector)| L1Row { id: RecordId(row.0), version: Version(row.1), vector }).collect();
+            .map(|(row, vector)| L1Row { id: RecordId(row.0), version: Version(row.1), vector: vector.into() }).collect();
         let tombstones: Vec<_> = tombstones.iter().map(|gone| (RecordId(gone.0), Version(gone.1))).collect();
-        let digest = write(&*disk, name(L1Kind::Index), &head(L1Kind::Index), &rows, &tombstones).expect("written");
+        let digest = write(&*disk, name(L1Kind::Index), &head(L1Kind::Index), rows.len(), rows.iter().cloned(), &tombstones).expect("written");
         let read = read(&*disk, name(L1Kind::Index)).expect("read");
         prop_assert_eq!(read.head, head(L1Kind::Index));
         prop_assert_eq!(read.digest, digest);
@@ -64,9 +65,9 @@ fn a_file_of_many_chunks_comes_back_as_it_was() {
     let rows: Vec<L1Row<'_>> = vectors
         .chunks_exact(3)
         .enumerate()
-        .map(|(row, vector)| L1Row { id: RecordId(row as u64), version: Version(1), vector })
+        .map(|(row, vector)| L1Row { id: RecordId(row as u64), version: Version(1), vector: vector.into() })
         .collect();
-    write(&*disk, name(L1Kind::Index), &head(L1Kind::Index), &rows, &[]).expect("written");
+    write(&*disk, name(L1Kind::Index), &head(L1Kind::Index), rows.len(), rows.iter().cloned(), &[]).expect("written");
     assert!(read(&*disk, name(L1Kind::Index)).expect("read").rows().eq(rows));
 }
 

@@ -18,25 +18,29 @@ use crate::{
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Writes an L1 file, not synced, over any other of that name, and gives back what it is recognised by.
-pub fn write(
+pub fn write<'a>(
     disk: &dyn Disk,
     name: L1Name,
     head: &L1Head,
-    rows: &[L1Row<'_>],
+    row_count: usize,
+    rows: impl Iterator<Item = L1Row<'a>>,
     tombstones: &[(RecordId, Version)],
 ) -> StoreResult<Digest> {
-    let counted = Counted { head: *head, rows: rows.len() as u64, tombstones: tombstones.len() as u64 };
+    let counted = Counted { head: *head, rows: row_count as u64, tombstones: tombstones.len() as u64 };
     let file = disk.open(&name.path(), Open::Truncate)?;
     let mut to = Gathered { file, offset: 0, bytes: counted.encode(), digest: DigestBuilder::default() };
     let row_bytes = 16 + size_of::<f32>() * head.components as usize;
-    to.bytes.reserve(CHUNK_BYTES.min(rows.len() * row_bytes + tombstones.len() * 16) + row_bytes);
+    to.bytes.reserve(CHUNK_BYTES.min(row_count * row_bytes + tombstones.len() * 16) + row_bytes);
+    let mut written = 0;
     for row in rows {
+        written += 1;
         assert!(row.vector.len() == head.components as usize, "rows have as many components as the head says");
         put_u64(&mut to.bytes, row.id.0);
         put_u64(&mut to.bytes, row.version.0);
-        put_f32s(&mut to.bytes, row.vector);
+        put_f32s(&mut to.bytes, &row.vector);
         to.write_if_many()?;
     }
+    assert!(written == row_count, "there are as many rows as the head says");
     for (id, version) in tombstones {
         put_u64(&mut to.bytes, id.0);
         put_u64(&mut to.bytes, version.0);

@@ -82,7 +82,7 @@ impl Log {
         let (id, state) = (tail.header.id, State::Synced);
         let mut log = Log { disk: Arc::clone(disk), id, options, current, chain, successor: None, state };
         if tail.header.format != options.format {
-            log.roll(manifest)?;
+            log.roll(manifest, |_| ())?;
         }
         Ok(log)
     }
@@ -108,7 +108,7 @@ impl Log {
     pub fn reserve(&mut self, batch: &EncodedBatch, manifest: &mut ManifestFile) -> StoreResult<()> {
         let bytes = batch.frame_bytes_max();
         if self.successor.is_some() || !self.current.can_take(bytes, self.options.file_bytes()) {
-            self.roll(manifest)?;
+            self.roll(manifest, |_| ())?;
         }
         self.current.grow(bytes, self.options.file_bytes())
     }
@@ -145,14 +145,37 @@ impl Log {
         Ok(())
     }
 
+    /// Begins a new file, and drops all files before it, unless they are to be kept: `change` puts into the manifest what
+    /// holds their effect from now on. A failure leaves it open whether that is so, as [`ManifestFile::install`] says; the
+    /// log goes on with the old files, and perhaps the new one.
+    pub fn restart(
+        &mut self,
+        manifest: &mut ManifestFile,
+        keep_files: bool,
+        change: impl FnOnce(&mut Manifest),
+    ) -> StoreResult<()> {
+        self.roll(manifest, |manifest| {
+            if !keep_files {
+                manifest.logs.drain(..manifest.logs.len() - 1);
+            }
+            change(manifest);
+        })?;
+        // What stays now goes with the next recovery.
+        let _ = sweep(&*self.disk, manifest.current());
+        Ok(())
+    }
+
     /// Goes on in a new file. A failure leaves either the old file in use, or the new one ready to be tried again.
-    fn roll(&mut self, manifest: &mut ManifestFile) -> StoreResult<()> {
+    fn roll(&mut self, manifest: &mut ManifestFile, change: impl FnOnce(&mut Manifest)) -> StoreResult<()> {
         assert!(self.state == State::Synced, "a file is complete before the next one is begun");
         if self.successor.is_none() {
             self.successor = Some(self.begin_successor()?);
         }
         let no = self.current.no.next();
-        manifest.install(|manifest| manifest.logs.push(no))?;
+        manifest.install(|manifest| {
+            manifest.logs.push(no);
+            change(manifest);
+        })?;
         self.current = self.successor.take().expect("begun above");
         Ok(())
     }

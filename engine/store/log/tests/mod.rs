@@ -7,7 +7,7 @@ use stormproof_contract::Disk;
 use super::{header::HEADER_BYTES, *};
 use crate::store::{
     Batch, StoreResult,
-    manifest::{Manifest, ManifestFile},
+    manifest::{Flushed, Manifest, ManifestFile},
     samples::batch,
     test_disk::TestDisk,
 };
@@ -23,7 +23,16 @@ fn options(format: LogFormat) -> LogOptions {
 }
 
 fn fresh_manifest() -> Manifest {
-    Manifest { sequence: 0, log: ID, components: 4, metric: 0, logs: vec![LogNo::FIRST], l1: None }
+    Manifest {
+        sequence: 0,
+        log: ID,
+        components: 4,
+        metric: 0,
+        logs: vec![LogNo::FIRST],
+        segments: Vec::new(),
+        flushed: Flushed::default(),
+        l1: None,
+    }
 }
 
 /// A log at work on a disk.

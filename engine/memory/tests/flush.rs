@@ -1,0 +1,232 @@
+//! Flushing: what the log no longer has is in a segment, whatever fails on the way.
+
+use stormproof_contract::{Disk, DiskErrorKind, DiskOp};
+
+use super::*;
+
+/// Flushes every four records.
+fn flushing() -> Config {
+    Config { flush_records: 4, ..small() }
+}
+
+fn fill(bench: &mut Bench, ids: std::ops::RangeInclusive<u64>) {
+    for id in ids {
+        committed(&bench.commit(upsert(id.into(), id, id as f32)));
+    }
+}
+
+fn paths(bench: &Bench, prefix: &str) -> Vec<String> {
+    bench.disk.paths().into_iter().filter(|path| path.starts_with(prefix)).collect()
+}
+
+#[test]
+fn the_log_begins_anew_and_what_it_had_is_in_a_segment() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=4);
+    assert!(bench.noted("flush"), "{:?}", bench.notes);
+    assert_eq!(paths(&bench, "log."), ["log.2"]);
+    assert_eq!(paths(&bench, "segments/"), ["segments/0"]);
+    assert_eq!(paths(&bench, "l1/"), Vec::<String>::new(), "the segments are the base of the index");
+    for _ in 0..2 {
+        assert_eq!(
+            bench.get(3).map(|record| (record.version, record.text.clone())),
+            Some((Version(1), "text 3".into()))
+        );
+        assert_eq!(bench.facts().records.len(), 4);
+        bench.reopen();
+        assert!(!bench.noted("l1.rebuilt"), "{:?}", bench.notes);
+    }
+}
+
+#[test]
+fn a_search_reads_what_it_found_from_the_segments() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=6);
+    let Some(Reply::Hits { hits, at }) = bench.ask(Op::Search { vector: vec![4.2, 1.0], k: 3 }) else {
+        panic!("not the answer to a search")
+    };
+    let found: Vec<_> = hits.iter().map(|hit| (hit.record.id.0, hit.record.text.as_str())).collect();
+    assert_eq!((at, found), (Lsn(6), vec![(4, "text 4"), (5, "text 5"), (3, "text 3")]));
+}
+
+#[test]
+fn the_newest_writing_counts_wherever_it_is() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=4);
+    committed(&bench.commit(upsert(10, 2, 20.0)));
+    committed(&bench.commit(delete(11, 3)));
+    assert_eq!((bench.get(2).map(|it| it.version), bench.get(3)), (Some(Version(2)), None), "in memory");
+    fill(&mut bench, 5..=6);
+    assert_eq!(paths(&bench, "segments/").len(), 2);
+    for _ in 0..2 {
+        let seen = [1, 2, 3, 5].map(|id| bench.get(id).map(|it| it.version.0));
+        assert_eq!(seen, [Some(1), Some(2), None, Some(1)]);
+        bench.reopen();
+    }
+}
+
+#[test]
+fn versions_and_the_time_of_creation_go_on_from_what_was_flushed() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=3);
+    let created_at = bench.get(1).expect("there").created_at;
+    committed(&bench.commit(delete(10, 4)));
+    bench.pass(Tick::secs(9));
+    assert!(bench.noted("flush"));
+    committed(&bench.commit(upsert(11, 1, 0.5)));
+    committed(&bench.commit(insert(12, 4, 0.5)));
+    let [one, four] = [1, 4].map(|id| bench.get(id).expect("there"));
+    assert_eq!((one.version, one.created_at), (Version(2), created_at));
+    assert_eq!(four.version, Version(2), "one above the version of its absence");
+    let reply = bench.commit(insert(13, 2, 0.0));
+    assert!(matches!(reply, Reply::Refused(Refusal::Duplicate { .. })), "{reply:?}");
+    let reply = bench.commit(Transaction { reads: vec![read(2, Some(7))], ..upsert(14, 9, 0.0) });
+    assert!(matches!(reply, Reply::Conflict(Conflict::Changed { found: Some(Version(1)), .. })), "{reply:?}");
+}
+
+#[test]
+fn what_was_decided_is_remembered_when_the_log_no_longer_has_it() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=2);
+    let refused = bench.commit(insert(50, 2, 0.0));
+    assert!(matches!(refused, Reply::Refused(Refusal::Duplicate { .. })), "{refused:?}");
+    fill(&mut bench, 3..=4);
+    let before = audit::lasting(&bench.facts()).decisions;
+    bench.reopen();
+    assert_eq!(audit::lasting(&bench.facts()).decisions, before);
+    assert_eq!(committed(&bench.commit(upsert(1, 1, 99.0))), Lsn(1), "a late copy is told what the first was told");
+    assert_eq!(bench.commit(insert(50, 70, 0.0)), Reply::Refused(Refusal::Earlier));
+    assert_eq!(bench.get(1).map(|it| it.version), Some(Version(1)));
+}
+
+#[test]
+fn a_flush_that_fails_anywhere_loses_nothing_and_is_tried_again() {
+    let mut failed = 0;
+    for op in [
+        DiskOp::Open,
+        DiskOp::Write,
+        DiskOp::Sync,
+        DiskOp::SyncDir,
+        DiskOp::Rename,
+        DiskOp::Allocate,
+        DiskOp::Read,
+        DiskOp::List,
+        DiskOp::Remove,
+        DiskOp::Point,
+    ] {
+        for after in 0..12 {
+            let mut bench = Bench::new(flushing());
+            fill(&mut bench, 1..=3);
+            // Accepted, and settled without the flush, which is due at the next tick.
+            let asked = bench.send(Op::Commit(upsert(4, 4, 4.0)));
+            bench.settle();
+            committed(&bench.reply(asked).expect("an answer"));
+            bench.disk.fail_after(after, op, DiskErrorKind::Io);
+            bench.tick();
+            failed += u32::from(bench.noted("flush.failed"));
+            let crashed = boot(&bench.disk.copied(), &bench.clock, &bench.config, 9).expect("it can be opened");
+            assert_eq!(crashed.inspect(&()).map(|facts| facts.records.len()), Some(4), "{op} after {after}");
+            // What has not struck yet is called off.
+            bench.disk.fail_after(usize::MAX, DiskOp::Link, DiskErrorKind::Io);
+            fill(&mut bench, 5..=6);
+            bench.pass(Tick::secs(1));
+            assert!(bench.noted("flush"), "{op} after {after}: {:?}", bench.notes);
+            bench.reopen();
+            assert_eq!(bench.facts().records.len(), 6, "{op} after {after}");
+            assert_eq!((1..=6).filter_map(|id| bench.get(id)).count(), 6);
+            let named = bench.node.manifest.current().segments.len();
+            assert_eq!(paths(&bench, "segments/").len(), named, "{op} after {after}: what an attempt left is swept");
+        }
+    }
+    assert!(failed >= 30, "only {failed} flushes failed");
+}
+
+#[test]
+fn a_segment_is_kept_while_a_manifest_that_names_it_may_be_found() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=3);
+    bench.disk.fail_on(DiskOp::SyncDir, "", DiskErrorKind::Io);
+    let asked = bench.send(Op::Commit(upsert(4, 4, 4.0)));
+    bench.settle();
+    bench.reply(asked);
+    // The manifest is renamed; only its directory could not be synced.
+    bench.disk.fail_on(DiskOp::Rename, "manifest", DiskErrorKind::Io);
+    bench.tick();
+    assert!(bench.noted("flush.failed"));
+    assert_eq!(paths(&bench, "segments/").len(), 1);
+}
+
+#[test]
+fn the_log_keeps_what_a_participant_was_not_told() {
+    let config = Config { managers: Ledger::managers(&["books"], LedgerConfig::default()), ..flushing() };
+    let mut bench = Bench::new(config);
+    fill(&mut bench, 1..=3);
+    bench.disk.fail_on(DiskOp::Rename, "managers/books/book", DiskErrorKind::Io);
+    bench.disk.fail_on(DiskOp::Rename, "managers/books/book", DiskErrorKind::Io);
+    bench.disk.fail_on(DiskOp::Rename, "managers/books/book", DiskErrorKind::Io);
+    let told = Transaction { managers: vec!["books".into()], ..upsert(4, 4, 4.0) };
+    let asked = bench.send(Op::Commit(told));
+    bench.settle();
+    bench.tick();
+    bench.pass(Tick::secs(1));
+    drop(bench.reply(asked));
+    fill(&mut bench, 5..=9);
+    bench.reopen();
+    audit::managers_agree(&bench.facts()).expect("the manager was told in the end");
+    assert_eq!(bench.facts().owed, []);
+}
+
+#[test]
+fn a_query_goes_on_with_what_it_began_with() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=4);
+    let reader = bench.node.reader().expect("a reader");
+    let mut query = reader.start(&Op::Get { ids: vec![RecordId(2)] }).expect("a query");
+    let mut io = stormproof_contract::Reads::default();
+    assert!(query.step(&mut io).is_none(), "it has to read");
+    committed(&bench.commit(delete(20, 2)));
+    fill(&mut bench, 5..=7);
+    let reply = loop {
+        let got = io.wanted().iter().map(stormproof_contract::Want::read).collect();
+        io.give(got);
+        if let Some(reply) = query.step(&mut io) {
+            break reply;
+        }
+    };
+    assert!(matches!(&reply, Reply::Records { at: Lsn(4), records } if records.len() == 1), "{reply:?}");
+    assert_eq!(bench.get(2), None);
+}
+
+#[test]
+fn a_segment_that_cannot_be_believed_is_named_and_nothing_is_served() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=4);
+    let bytes = bench.disk.bytes("segments/0");
+    for at in (0..bytes.len()).step_by(7) {
+        let copy = bench.disk.copied();
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 4;
+        copy.set("segments/0", &bytes);
+        let error = boot(&copy, &bench.clock, &bench.config, 9).map(|_| ()).expect_err("a damaged segment");
+        assert!(matches!(&error, BootError::Refused(words) if words.contains("`segments/0` at offset")), "{error:?}");
+    }
+    let copy = bench.disk.copied();
+    copy.remove("segments/0").expect("removed");
+    assert!(matches!(boot(&copy, &bench.clock, &bench.config, 9), Err(BootError::Refused(_))));
+}
+
+#[test]
+fn damage_met_by_a_query_is_an_answer_and_not_a_record() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=4);
+    let mut bytes = bench.disk.bytes("segments/0");
+    bytes.iter_mut().take(200).for_each(|byte| *byte ^= 1);
+    bench.disk.overwrite("segments/0", &bytes);
+    let reply = bench.ask(Op::Get { ids: vec![RecordId(2)] });
+    assert!(
+        matches!(&reply, Some(Reply::Refused(Refusal::Damaged(words))) if words.contains("segments/0")),
+        "{reply:?}"
+    );
+    let reply = bench.commit(upsert(9, 2, 0.0));
+    assert!(matches!(&reply, Reply::Refused(Refusal::Damaged(words)) if words.contains("segments/0")), "{reply:?}");
+}

@@ -1,0 +1,277 @@
+//! An open segment: what of it is in memory, where the rest is, and what its bytes say.
+//!
+//! Footer, filter and index are read once. All else is read when it is asked for, by whoever asks: the writer reads on
+//! the spot ([`Segment::get`], [`Segment::group`]); a query states a [`Span`], is resumed with its bytes, and has the same
+//! functions decode them.
+
+use std::{fmt, sync::Arc};
+
+use stormproof_contract::{Disk, File, Open, WallTime};
+
+use super::{
+    Decided, SegmentName, SegmentNo, decided,
+    filter::Filter,
+    footer::{self, FOOTER_BYTES, Footer, Group},
+    group::{Facts, Keys, row_bytes},
+    seal::Home,
+};
+use crate::{
+    ids::{Lsn, RecordId, Version},
+    store::{
+        Digest, Entry, StoreError, StoreResult,
+        codec::{Cursor, Flaw},
+        files::missing,
+        log::LogId,
+    },
+};
+
+/// Some bytes of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// Where they begin.
+    pub offset: u64,
+    /// How many.
+    pub len: usize,
+}
+
+impl Span {
+    pub(super) fn end(self) -> u64 {
+        self.offset + self.len as u64
+    }
+}
+
+/// A segment that is open for reading.
+pub struct Segment {
+    path: Box<str>,
+    file: Arc<dyn File>,
+    footer: Footer,
+    filter: Filter,
+    groups: Vec<Group>,
+}
+
+impl Segment {
+    /// Opens the segment of that name. Footer, filter and index are read and verified, and nothing else.
+    pub fn open(disk: &dyn Disk, log: LogId, name: &SegmentName, components: u32) -> StoreResult<Segment> {
+        let path = name.no.path().into_boxed_str();
+        let file = match disk.open(&path, Open::Read) {
+            Err(error) if error.is_not_found() => return Err(missing(&path, "the segment that the manifest names")),
+            opened => opened?,
+        };
+        let found = file.meta()?.len;
+        if found != name.bytes || found < FOOTER_BYTES as u64 {
+            return Err(Flaw::new(0, format!("{} bytes", name.bytes), format!("{found}")).in_file(&path, 0));
+        }
+        let home = Home { log, no: name.no };
+        let footer = read_footer(&*file, home, components, name)?;
+        let mut segment = Segment { path, file, footer, filter: Filter::for_entries(0), groups: Vec::new() };
+        segment.filter = Filter::of_bytes(&segment.read_sealed(footer.filter())?);
+        let index = segment.read_sealed(footer.index())?;
+        segment.groups =
+            footer::decode_index(&index, &footer).map_err(|flaw| segment.damaged(flaw, footer.index().offset))?;
+        Ok(segment)
+    }
+
+    /// Its number.
+    pub fn no(&self) -> SegmentNo {
+        self.footer.home.no
+    }
+
+    /// The last frame of the log whose effect is in it.
+    pub fn upto(&self) -> Lsn {
+        self.footer.upto
+    }
+
+    /// Records that are known in it, deleted ones too.
+    pub fn entries(&self) -> u64 {
+        self.footer.entries
+    }
+
+    /// Records that are live in it.
+    pub fn live(&self) -> u64 {
+        self.footer.live
+    }
+
+    /// Its file, for reads that a query states.
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// How many groups it has.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The group that has a record, if any has. `None` is certain; a group may not have it after all.
+    pub fn group_of(&self, id: RecordId) -> Option<usize> {
+        if !self.filter.passes(id) {
+            return None;
+        }
+        self.groups.partition_point(|group| group.first <= id).checked_sub(1)
+    }
+
+    /// The first group that may have a record of this id or a greater one; [`groups`](Self::groups) if none has.
+    pub fn group_from(&self, id: RecordId) -> usize {
+        self.groups.partition_point(|group| group.first <= id).saturating_sub(1)
+    }
+
+    /// Where the keys of a group are.
+    pub fn keys_span(&self, group: usize) -> Span {
+        let group = &self.groups[group];
+        Span { offset: group.offset, len: group.keys_bytes as usize }
+    }
+
+    /// Where the texts and attributes of a group are.
+    pub fn facts_span(&self, group: usize) -> Span {
+        let group = &self.groups[group];
+        Span { offset: group.offset + u64::from(group.keys_bytes), len: group.facts_bytes as usize }
+    }
+
+    /// Where the vectors of a group are.
+    pub fn rows_span(&self, group: usize) -> Span {
+        let group = &self.groups[group];
+        Span { offset: group.rows_at(), len: group.live as usize * self.row_bytes() }
+    }
+
+    /// Where one vector of a group is.
+    pub fn row_span(&self, group: usize, row: usize) -> Span {
+        Span { offset: self.groups[group].rows_at() + (row * self.row_bytes()) as u64, len: self.row_bytes() }
+    }
+
+    /// The keys that the bytes of [`keys_span`](Self::keys_span) hold.
+    pub fn keys(&self, group: usize, bytes: &[u8]) -> StoreResult<Keys> {
+        let offset = self.groups[group].offset;
+        let damaged = |flaw| self.damaged(flaw, offset);
+        let keys = Keys::decode(self.footer.home.open(offset, bytes).map_err(damaged)?).map_err(damaged)?;
+        let expected = &self.groups[group];
+        let (entries, live) = (keys.len(), keys.live());
+        if (entries, live, keys.id(0)) != (expected.entries as usize, expected.live as usize, expected.first) {
+            let words = format!("{entries} records, {live} of them live, from {}", keys.id(0));
+            return Err(damaged(Flaw::new(0, format!("{expected:?}"), words)));
+        }
+        Ok(keys)
+    }
+
+    /// What the bytes of [`facts_span`](Self::facts_span) hold.
+    pub fn facts(&self, group: usize, bytes: &[u8]) -> StoreResult<Facts> {
+        let offset = self.facts_span(group).offset;
+        let damaged = |flaw| self.damaged(flaw, offset);
+        let bytes = self.footer.home.open(offset, bytes).map_err(damaged)?;
+        Facts::decode_ends(bytes.into(), self.groups[group].live as usize).map_err(damaged)
+    }
+
+    /// The vector of the record at `at` of a group's keys, which is live, from the bytes of its
+    /// [`row_span`](Self::row_span).
+    pub fn vector(&self, group: usize, keys: &Keys, at: usize, bytes: &[u8]) -> StoreResult<Vec<f32>> {
+        let row = keys.row(at).expect("only live records have a vector");
+        let offset = self.row_span(group, row).offset;
+        let damaged = |flaw| self.damaged(flaw, offset);
+        let row = self.footer.home.open_row(offset, keys.id(at), keys.version(at), bytes).map_err(damaged)?;
+        Cursor::new(row).f32s(self.footer.components as usize).map_err(damaged)
+    }
+
+    /// What is known of the record at `at` of a group's keys.
+    pub fn entry(
+        &self,
+        group: usize,
+        keys: &Keys,
+        at: usize,
+        facts: &Facts,
+        vector: impl FnOnce() -> StoreResult<Vec<f32>>,
+    ) -> StoreResult<Entry> {
+        if keys.row(at).is_none() {
+            return Ok(Entry::Deleted(keys.version(at)));
+        }
+        let record = keys.record(at, facts, vector()?);
+        record.map(|record| Entry::Live(Arc::new(record))).map_err(|flaw| self.damaged(flaw, self.groups[group].offset))
+    }
+
+    /// What is known of a record, read on the spot.
+    pub fn get(&self, id: RecordId) -> StoreResult<Option<Entry>> {
+        let Some(group) = self.group_of(id) else { return Ok(None) };
+        let keys = self.keys(group, &self.read(self.keys_span(group))?)?;
+        let Some(at) = keys.find(id) else { return Ok(None) };
+        let Some(row) = keys.row(at) else { return Ok(Some(Entry::Deleted(keys.version(at)))) };
+        let facts = self.facts(group, &self.read(self.facts_span(group))?)?;
+        let bytes = self.read(self.row_span(group, row))?;
+        self.entry(group, &keys, at, &facts, || self.vector(group, &keys, at, &bytes)).map(Some)
+    }
+
+    /// What the frames decided that it was made from, in their order, read on the spot.
+    pub fn decisions(&self) -> StoreResult<Vec<Decided>> {
+        let span = self.footer.decisions();
+        decided::decode(&self.read_sealed(span)?).map_err(|flaw| self.damaged(flaw, span.offset))
+    }
+
+    /// Which version of a record there is, and when a live one was created, read on the spot.
+    pub fn stamp(&self, id: RecordId) -> StoreResult<Option<(Version, Option<WallTime>)>> {
+        let Some(group) = self.group_of(id) else { return Ok(None) };
+        let keys = self.keys(group, &self.read(self.keys_span(group))?)?;
+        Ok(keys.find(id).map(|at| (keys.version(at), keys.row(at).map(|row| keys.created_at(row)))))
+    }
+
+    /// All that a group holds, read on the spot, in one read.
+    pub fn group(&self, group: usize) -> StoreResult<Vec<(RecordId, Entry)>> {
+        let (keys, facts, rows) = (self.keys_span(group), self.facts_span(group), self.rows_span(group));
+        let bytes = self.read(Span { offset: keys.offset, len: keys.len + facts.len + rows.len })?;
+        let (keys_bytes, rest) = bytes.split_at(keys.len);
+        let (facts_bytes, rows_bytes) = rest.split_at(facts.len);
+        let (keys, facts) = (self.keys(group, keys_bytes)?, self.facts(group, facts_bytes)?);
+        let entry = |at| {
+            let vector = || {
+                let begin = keys.row(at).expect("live") * self.row_bytes();
+                self.vector(group, &keys, at, &rows_bytes[begin..begin + self.row_bytes()])
+            };
+            Ok((keys.id(at), self.entry(group, &keys, at, &facts, vector)?))
+        };
+        (0..keys.len()).map(entry).collect()
+    }
+
+    /// Reads all of it, and compares every checksum.
+    pub fn verify(&self) -> StoreResult<()> {
+        (0..self.groups()).try_for_each(|group| self.group(group).map(drop))?;
+        self.decisions().map(drop)
+    }
+
+    fn row_bytes(&self) -> usize {
+        row_bytes(self.footer.components) as usize
+    }
+
+    fn read(&self, span: Span) -> StoreResult<Vec<u8>> {
+        let mut bytes = vec![0; span.len];
+        self.file.read_exact_at(span.offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_sealed(&self, span: Span) -> StoreResult<Vec<u8>> {
+        let bytes = self.read(span)?;
+        let opened = self.footer.home.open(span.offset, &bytes).map(<[u8]>::to_vec);
+        opened.map_err(|flaw| self.damaged(flaw, span.offset))
+    }
+
+    fn damaged(&self, flaw: Flaw, offset: u64) -> StoreError {
+        flaw.in_file(&self.path, offset)
+    }
+}
+
+fn read_footer(file: &dyn File, home: Home, components: u32, name: &SegmentName) -> StoreResult<Footer> {
+    let mut bytes = [0; FOOTER_BYTES];
+    file.read_exact_at(name.bytes - FOOTER_BYTES as u64, &mut bytes)?;
+    let footer = Footer::decode(&bytes, home, components, name.bytes)?;
+    // A whole footer of this number that is not the one that was installed: another writer's.
+    let found = Digest::of(&bytes);
+    if found != name.digest {
+        return Err(StoreError::Foreign {
+            path: name.no.path().into(),
+            offset: name.bytes - FOOTER_BYTES as u64,
+            expected: format!("a footer of digest {}", name.digest).into(),
+            found: found.to_string().into(),
+        });
+    }
+    Ok(footer)
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment").field("footer", &self.footer).finish_non_exhaustive()
+    }
+}
