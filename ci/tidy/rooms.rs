@@ -37,6 +37,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("engine/memory",    &["sim/contract", "engine/ids", "engine/protocol", "engine/store", "engine/vector"], Pure),
     room("engine/territory", &["sim/contract", "engine/ids", "engine/protocol", "engine/memory"],    Pure),
     room("engine/driver",    &["sim/contract", "engine"],                                            Machine),
+    room("engine/main",      &["engine/driver"],                                                     Machine),
     room("engine/tests",     &["sim/contract", "engine"],                                            Machine),
     room("engine",           &["sim/contract"],                                                      Pure),
 

@@ -11,6 +11,7 @@
 //! | `client` | asking: requests to the writer, queries on the caller's own thread |
 //! | `disk`, `file`, `errno` | the contract's disk on a directory of Linux or another Unix |
 //! | `clock` | the machine's two clocks |
+//! | `command` | the command `stormproof-engine` |
 //! | `failpoints` | faults at named places of a real process |
 //! | `jobs`, `job_child`, `frames` | long work in a child process: the parent's side, the child's, and the bytes between |
 //!
@@ -27,6 +28,8 @@
 
 mod client;
 mod clock;
+#[cfg(feature = "command")]
+pub mod command;
 mod disk;
 mod errno;
 pub mod failpoints;

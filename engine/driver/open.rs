@@ -171,9 +171,9 @@ fn boot<S: System>(
     }
 }
 
-const LOCK_FILE: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
 const INCARNATION_FILE: &str = "incarnation";
-const NODE_DIR: &str = "node";
+pub(super) const NODE_DIR: &str = "node";
 
 /// The longest number with its line feed, and one byte more to see that there is nothing more.
 const INCARNATION_BYTES_MAX: usize = 12;

@@ -6,6 +6,7 @@ mod managers;
 mod model;
 mod recovery;
 mod transactions;
+mod verify;
 
 use std::{
     collections::BTreeMap,
