@@ -2,9 +2,9 @@
 //!
 //! What was written since the last flush is in memory. Of all else, each record is looked for in the newest segment
 //! first: its group's keys are read, and if they have it, its facts and its vector. All records are at it together, so
-//! that one step states a read for each.
+//! that one step states the reads of all, and neighbours share them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use stormproof_contract::{Bytes, DiskResult, Reads};
 
@@ -32,11 +32,32 @@ enum At {
     /// To be looked for in so many of the segments, the last first.
     Before(usize),
     /// Its group's keys are being read.
-    Keys { segment: usize, group: usize },
+    Keys { segment: usize, group: usize, read: ReadNo },
     /// Its facts and its vector are being read.
-    Body { segment: usize, group: usize, keys: Keys, at: usize },
+    Body { segment: usize, group: usize, keys: Keys, at: usize, facts: ReadNo, row: ReadNo },
     /// Read; `None` if there is no such record.
     Known(Option<Arc<Record>>),
+}
+
+/// The place of a read among those of a step.
+type ReadNo = usize;
+
+/// What a step states, each span of a segment once.
+#[derive(Default)]
+struct ToRead {
+    reads: Vec<(usize, Span)>,
+    by_place: BTreeMap<(usize, u64), ReadNo>,
+}
+
+impl ToRead {
+    fn want(&mut self, segment: usize, span: Span) -> ReadNo {
+        let next = self.reads.len();
+        let no = *self.by_place.entry((segment, span.offset)).or_insert(next);
+        if no == next {
+            self.reads.push((segment, span));
+        }
+        no
+    }
 }
 
 impl Fetch {
@@ -51,9 +72,12 @@ impl Fetch {
 
     /// Takes what was read, and states what is to be read next. True once all are known.
     pub(super) fn step(&mut self, view: &View, io: &mut Reads) -> StoreResult<bool> {
-        let mut got = io.take().into_iter();
+        let (got, mut to_read) = (io.take(), ToRead::default());
         for wanted in &mut self.wanted {
-            wanted.step(&view.segments, &mut got, io)?;
+            wanted.step(&view.segments, &got, &mut to_read)?;
+        }
+        for (segment, span) in to_read.reads {
+            io.want(view.segments[segment].file(), span.offset, span.len);
         }
         Ok(self.wanted.iter().all(|wanted| matches!(wanted.at, At::Known(_))))
     }
@@ -68,34 +92,28 @@ impl Fetch {
 }
 
 impl Wanted {
-    fn step(
-        &mut self,
-        segments: &[Arc<Segment>],
-        got: &mut impl Iterator<Item = DiskResult<Bytes>>,
-        io: &mut Reads,
-    ) -> StoreResult<()> {
-        let mut next = || got.next().expect("each read that was stated has a result");
+    fn step(&mut self, segments: &[Arc<Segment>], got: &[DiskResult<Bytes>], to_read: &mut ToRead) -> StoreResult<()> {
+        let bytes = |read: ReadNo| got[read].clone();
         self.at = match std::mem::replace(&mut self.at, At::Known(None)) {
             At::Known(record) => At::Known(record),
-            At::Before(segment) => look_before(segment, self.id, segments, io),
-            At::Keys { segment, group } => {
-                let keys = segments[segment].keys(group, &next()?)?;
+            At::Before(segment) => look_before(segment, self.id, segments, to_read),
+            At::Keys { segment, group, read } => {
+                let it = &segments[segment];
+                let keys = it.keys(group, &bytes(read)?)?;
                 match keys.find(self.id).map(|at| (at, keys.row(at))) {
-                    None => look_before(segment, self.id, segments, io),
+                    None => look_before(segment, self.id, segments, to_read),
                     Some((_, None)) => At::Known(None),
                     Some((at, Some(row))) => {
-                        let it = &segments[segment];
-                        want(it, it.facts_span(group), io);
-                        want(it, it.row_span(group, row), io);
-                        At::Body { segment, group, keys, at }
+                        let facts = to_read.want(segment, it.facts_span(group));
+                        let row = to_read.want(segment, it.row_span(group, row));
+                        At::Body { segment, group, keys, at, facts, row }
                     }
                 }
             }
-            At::Body { segment, group, keys, at } => {
+            At::Body { segment, group, keys, at, facts, row } => {
                 let it = &segments[segment];
-                let (facts, row) = (it.facts(group, &next()?)?, next()?);
-                let entry = it.entry(group, &keys, at, &facts, || it.vector(group, &keys, at, &row))?;
-                match entry {
+                let (facts, row) = (it.facts(group, &bytes(facts)?)?, bytes(row)?);
+                match it.entry(group, &keys, at, &facts, || it.vector(group, &keys, at, &row))? {
                     Entry::Live(record) => At::Known(Some(record)),
                     Entry::Deleted(_) => At::Known(None),
                 }
@@ -105,14 +123,9 @@ impl Wanted {
     }
 }
 
-/// States the read of the keys in the newest segment before `segment` that may have the record.
-fn look_before(segment: usize, id: RecordId, segments: &[Arc<Segment>], io: &mut Reads) -> At {
+/// Has the keys read in the newest segment before `segment` that may have the record.
+fn look_before(segment: usize, id: RecordId, segments: &[Arc<Segment>], to_read: &mut ToRead) -> At {
     let newest = (0..segment).rev().find_map(|at| Some((at, segments[at].group_of(id)?)));
     let Some((segment, group)) = newest else { return At::Known(None) };
-    want(&segments[segment], segments[segment].keys_span(group), io);
-    At::Keys { segment, group }
-}
-
-fn want(segment: &Segment, span: Span, io: &mut Reads) {
-    io.want(segment.file(), span.offset, span.len);
+    At::Keys { segment, group, read: to_read.want(segment, segments[segment].keys_span(group)) }
 }

@@ -5,6 +5,7 @@
 //!
 //! | machine | decides |
 //! |---|---|
+//! | [`breaker`] | whether a call is worth trying, after some have failed |
 //! | [`prepare`] | whether the foreign managers of one transaction all vote for it |
 //! | [`commit`] | the fate of one batch: the vote of L1, the decision in the log, the finish of every participant |
 //! | [`redrive`] | what a participant is told again that failed to hear its verdict, or died in doubt |
@@ -17,6 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub mod breaker;
 pub mod commit;
 pub mod prepare;
 pub mod redrive;

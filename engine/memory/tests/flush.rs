@@ -198,6 +198,22 @@ fn a_query_goes_on_with_what_it_began_with() {
 }
 
 #[test]
+fn neighbours_share_their_reads() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=4);
+    let reader = bench.node.reader().expect("a reader");
+    let mut query = reader.start(&Op::Get { ids: (1..=4).map(RecordId).collect() }).expect("a query");
+    let mut io = stormproof_contract::Reads::default();
+    let mut reads = Vec::new();
+    while query.step(&mut io).is_none() {
+        let wanted = io.wanted();
+        reads.push(wanted.len());
+        io.give(wanted.iter().map(stormproof_contract::Want::read).collect());
+    }
+    assert_eq!(reads, [1, 5], "the keys of all; then the facts of all, and a vector of each");
+}
+
+#[test]
 fn a_segment_that_cannot_be_believed_is_named_and_nothing_is_served() {
     let mut bench = Bench::new(flushing());
     fill(&mut bench, 1..=4);
