@@ -12,7 +12,6 @@
 )]
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io,
     os::unix::fs::FileExt,
@@ -217,17 +216,8 @@ impl Writing<'_> {
 
     fn insert(&self, id: u64) -> Op {
         let vector = self.vectors[(id % VECTORS as u64) as usize].clone();
-        let (text, attributes) = (String::new(), BTreeMap::new());
-        let draft = Draft { id: RecordId(id), vector, text, attributes, links: Vec::new(), kappa: 0.0 };
-        Op::Commit(Transaction {
-            retry: RetryId(id.into()),
-            reads: Vec::new(),
-            whole: None,
-            inserts: vec![draft],
-            upserts: Vec::new(),
-            deletes: Vec::new(),
-            managers: Vec::new(),
-        })
+        let inserts = vec![Draft::new(RecordId(id), vector)];
+        Op::Commit(Transaction { inserts, ..Transaction::new(RetryId(id.into())) })
     }
 }
 

@@ -15,9 +15,9 @@ use super::{
     disk::RealDisk,
     open::{LOCK_FILE, NODE_DIR},
 };
-use crate::store::{
-    StoreError,
-    verify::{Checked, State, verify},
+use crate::{
+    memory::verify::{Checked, State, verify},
+    store::StoreError,
 };
 
 /// Looks after a directory of the engine.
@@ -32,8 +32,8 @@ struct Arguments {
 enum Command {
     /// Read every file to its end, compare every checksum, and change nothing
     ///
-    /// Exit code 0: the next start is not refused. 1: it is; each file that is the reason is named. 3: the disk failed, or
-    /// another process has the directory open.
+    /// Exit code 0: the store's own files do not make the next start refuse. 1: they do; each that is the reason is named. 3:
+    /// the disk failed, or another process has the directory open. Foreign managers check their files themselves.
     Verify {
         /// The directory that the engine was opened on
         dir: PathBuf,
@@ -118,9 +118,9 @@ fn in_words(dir: &Path, checked: &[Checked]) -> String {
     let mut lines: Vec<String> =
         checked.iter().map(|file| format!("{:width$}  {:8}  {}", file.path, file.state.word(), file.words)).collect();
     let verdict = if is_bad(checked) {
-        "DAMAGED: the next start is refused, and nothing is lost by it; see the files marked BAD"
+        "DAMAGED: the next start will be refused, and will change nothing; the reason is marked BAD"
     } else {
-        "good: the next start is not refused"
+        "good: nothing here makes the next start refuse"
     };
     lines.push(format!("\n{}: {verdict}", dir.display()));
     lines.join("\n")

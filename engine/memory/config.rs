@@ -33,7 +33,7 @@ pub struct Config {
     /// The same, for so many records.
     pub flush_records: usize,
     /// Whether all records are kept in memory as well, so that [`inspect`](stormproof_contract::Node::inspect) can show
-    /// them: for trials.
+    /// them: for trials. Otherwise it shows nothing.
     pub inspectable: bool,
     /// Writes are refused above this many records.
     pub records_max: u64,

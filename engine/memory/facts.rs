@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{decided::Decision, node::MemoryNode, view::View};
+use super::{decided::Decision, node::MemoryNode};
 use crate::{
     ids::{Lsn, RecordId, Version},
     protocol::{Participant, Verdict},
@@ -21,6 +21,8 @@ pub struct Facts {
     pub changed: Lsn,
     /// What vectors are.
     pub shape: Shape,
+    /// The segments that the manifest names.
+    pub segments: Vec<String>,
     /// The live records, by id.
     pub records: Vec<Arc<Record>>,
     /// The records that are gone, with the version of their absence.
@@ -75,10 +77,12 @@ pub struct ManagerFacts {
 }
 
 impl Facts {
-    pub(super) fn of(node: &MemoryNode) -> Facts {
+    /// What `node` knows, with all that it has `flushed`.
+    pub(super) fn of(node: &MemoryNode, flushed: &Memtable) -> Facts {
         let view = node.views.newest();
         let (mut records, mut deleted) = (Vec::new(), Vec::new());
-        let all = node.everything(&view);
+        let mut all = flushed.clone();
+        view.records.iter().for_each(|(id, entry)| drop(all.put(id, entry.clone())));
         for (id, entry) in &all {
             match entry {
                 Entry::Live(record) => records.push(Arc::clone(record)),
@@ -96,6 +100,7 @@ impl Facts {
             lsn: view.lsn,
             changed: view.changed,
             shape: node.shape,
+            segments: node.manifest.current().segments.iter().map(|name| name.no.path()).collect(),
             records,
             deleted,
             rows: view.index.iter().map(row).collect(),
@@ -111,15 +116,6 @@ impl Facts {
     /// Whether the exact index on disk is behind.
     pub fn l1_is_stale(&self) -> bool {
         self.l1_upto != self.lsn
-    }
-}
-
-impl MemoryNode {
-    /// All that is known of records, as far as it is in memory: see [`Config::inspectable`](super::Config::inspectable).
-    fn everything(&self, view: &View) -> Memtable {
-        let mut all = self.flushed.clone().unwrap_or_default();
-        view.records.iter().for_each(|(id, entry)| drop(all.put(id, entry.clone())));
-        all
     }
 }
 

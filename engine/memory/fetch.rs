@@ -13,7 +13,7 @@ use crate::{
     ids::RecordId,
     store::{
         Entry, Record, StoreResult,
-        segment::{Keys, Segment, Span},
+        segment::{Facts, Keys, Segment, Span},
     },
 };
 
@@ -34,7 +34,7 @@ enum At {
     /// Its group's keys are being read.
     Keys { segment: usize, group: usize, read: ReadNo },
     /// Its facts and its vector are being read.
-    Body { segment: usize, group: usize, keys: Keys, at: usize, facts: ReadNo, row: ReadNo },
+    Body { segment: usize, group: usize, keys: Arc<Keys>, at: usize, facts: ReadNo, row: ReadNo },
     /// Read; `None` if there is no such record.
     Known(Option<Arc<Record>>),
 }
@@ -60,6 +60,37 @@ impl ToRead {
     }
 }
 
+/// What was read, and what was made of it for all who share it.
+struct Got {
+    bytes: Vec<DiskResult<Bytes>>,
+    keys: BTreeMap<ReadNo, Arc<Keys>>,
+    facts: BTreeMap<ReadNo, Arc<Facts>>,
+}
+
+impl Got {
+    fn bytes(&self, read: ReadNo) -> DiskResult<Bytes> {
+        self.bytes[read].clone()
+    }
+
+    fn keys(&mut self, read: ReadNo, segment: &Segment, group: usize) -> StoreResult<Arc<Keys>> {
+        if let Some(keys) = self.keys.get(&read) {
+            return Ok(Arc::clone(keys));
+        }
+        let keys = Arc::new(segment.keys(group, &self.bytes(read)?)?);
+        self.keys.insert(read, Arc::clone(&keys));
+        Ok(keys)
+    }
+
+    fn facts(&mut self, read: ReadNo, segment: &Segment, group: usize) -> StoreResult<Arc<Facts>> {
+        if let Some(facts) = self.facts.get(&read) {
+            return Ok(Arc::clone(facts));
+        }
+        let facts = Arc::new(segment.facts(group, &self.bytes(read)?)?);
+        self.facts.insert(read, Arc::clone(&facts));
+        Ok(facts)
+    }
+}
+
 impl Fetch {
     /// Begins to read records of a view.
     pub(super) fn new(view: &View, ids: impl Iterator<Item = RecordId>) -> Fetch {
@@ -72,9 +103,10 @@ impl Fetch {
 
     /// Takes what was read, and states what is to be read next. True once all are known.
     pub(super) fn step(&mut self, view: &View, io: &mut Reads) -> StoreResult<bool> {
-        let (got, mut to_read) = (io.take(), ToRead::default());
+        let mut got = Got { bytes: io.take(), keys: BTreeMap::new(), facts: BTreeMap::new() };
+        let mut to_read = ToRead::default();
         for wanted in &mut self.wanted {
-            wanted.step(&view.segments, &got, &mut to_read)?;
+            wanted.step(&view.segments, &mut got, &mut to_read)?;
         }
         for (segment, span) in to_read.reads {
             io.want(view.segments[segment].file(), span.offset, span.len);
@@ -92,14 +124,13 @@ impl Fetch {
 }
 
 impl Wanted {
-    fn step(&mut self, segments: &[Arc<Segment>], got: &[DiskResult<Bytes>], to_read: &mut ToRead) -> StoreResult<()> {
-        let bytes = |read: ReadNo| got[read].clone();
+    fn step(&mut self, segments: &[Arc<Segment>], got: &mut Got, to_read: &mut ToRead) -> StoreResult<()> {
         self.at = match std::mem::replace(&mut self.at, At::Known(None)) {
             At::Known(record) => At::Known(record),
             At::Before(segment) => look_before(segment, self.id, segments, to_read),
             At::Keys { segment, group, read } => {
                 let it = &segments[segment];
-                let keys = it.keys(group, &bytes(read)?)?;
+                let keys = got.keys(read, it, group)?;
                 match keys.find(self.id).map(|at| (at, keys.row(at))) {
                     None => look_before(segment, self.id, segments, to_read),
                     Some((_, None)) => At::Known(None),
@@ -112,7 +143,7 @@ impl Wanted {
             }
             At::Body { segment, group, keys, at, facts, row } => {
                 let it = &segments[segment];
-                let (facts, row) = (it.facts(group, &bytes(facts)?)?, bytes(row)?);
+                let (facts, row) = (got.facts(facts, it, group)?, got.bytes(row)?);
                 match it.entry(group, &keys, at, &facts, || it.vector(group, &keys, at, &row))? {
                     Entry::Live(record) => At::Known(Some(record)),
                     Entry::Deleted(_) => At::Known(None),

@@ -17,7 +17,7 @@ use stormproof_contract::Effects;
 use super::{node::MemoryNode, op::Reply, view::View};
 use crate::store::{
     Memtable, StoreResult,
-    manifest::Flushed,
+    manifest::{Flushed, SEGMENTS_MAX},
     segment::{self, Segment, SegmentName, SegmentNo, SegmentWriter},
 };
 
@@ -25,10 +25,13 @@ use crate::store::{
 pub(super) const POINTS: [&str; 3] = ["flush.begun", "flush.installed", "flush.published"];
 
 impl MemoryNode {
-    /// Whether so much was written since the last flush that it should be flushed.
+    /// Whether so much was written since the last flush that it should be flushed. Once there are as many segments as a
+    /// manifest can name, the log grows instead.
     pub(super) fn wants_flush(&self) -> bool {
-        let records = &self.views.newest().records;
-        records.entries() >= self.config.flush_records || records.weight() > self.config.flush_bytes
+        let view = self.views.newest();
+        let much =
+            view.records.entries() >= self.config.flush_records || view.records.weight() > self.config.flush_bytes;
+        much && view.segments.len() < SEGMENTS_MAX
     }
 
     /// Flushes, or leaves all as it was, to be tried again.
@@ -81,13 +84,9 @@ impl MemoryNode {
         if !self.manifest.is_certain() {
             return;
         }
-        let Ok(found) = self.disk.list(segment::DIRECTORY) else { return };
-        let named = &self.manifest.current().segments;
-        for entry in found {
-            let is_named = SegmentNo::of_name(&entry.name).is_some_and(|no| named.iter().any(|name| name.no == no));
-            if !is_named {
-                let _ = self.disk.remove(&format!("{}/{}", segment::DIRECTORY, entry.name));
-            }
+        let Ok(found) = segment::list(&*self.disk) else { return };
+        for path in found.iter().filter(|path| !self.manifest.current().names_segment(path)) {
+            let _ = self.disk.remove(path);
         }
     }
 }

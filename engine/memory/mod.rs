@@ -13,6 +13,7 @@
 //! | `l1`, `load` | the files of the exact index: writing them, reading them back |
 //! | `recover` | opening a node on whatever its disk holds |
 //! | `manager`, `ledger` | what a foreign manager is; the simplest one |
+//! | [`verify`] | whether what lies in a node's directory can be believed |
 //! | `facts`, [`audit`] | what a node knows, for invariants; what must be true of it |
 //!
 //! # Notes
@@ -40,6 +41,7 @@ mod node;
 mod op;
 mod query;
 mod recover;
+pub mod verify;
 mod view;
 mod waiting;
 

@@ -120,7 +120,7 @@ impl Node for MemoryNode {
     }
 
     fn inspect(&self, _ask: &()) -> Option<Facts> {
-        Some(Facts::of(self))
+        self.flushed.as_ref().map(|flushed| Facts::of(self, flushed))
     }
 }
 

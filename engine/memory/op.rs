@@ -242,6 +242,29 @@ pub enum Unavailable {
     Busy,
 }
 
+impl Transaction {
+    /// One that changes nothing yet.
+    pub fn new(retry: RetryId) -> Transaction {
+        Transaction {
+            retry,
+            reads: Vec::new(),
+            whole: None,
+            inserts: Vec::new(),
+            upserts: Vec::new(),
+            deletes: Vec::new(),
+            managers: Vec::new(),
+        }
+    }
+}
+
+impl Draft {
+    /// A record of which nothing is known but its vector.
+    pub fn new(id: RecordId, vector: Vec<f32>) -> Draft {
+        let (text, attributes, links) = (String::new(), BTreeMap::new(), Vec::new());
+        Draft { id, vector, text, attributes, links, kappa: 0.0 }
+    }
+}
+
 impl Reply {
     /// The answer to a request that needed what could not be read.
     pub(super) fn unread(error: &StoreError) -> Reply {

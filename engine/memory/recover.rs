@@ -342,7 +342,7 @@ fn check_vector(place: impl FnOnce() -> String, record: &Record, shape: Shape) -
 }
 
 /// That neither a file of the index nor a segment is ahead of the log: both are made of frames that were durable.
-fn check_tail(manifest: &Manifest, tail: &Tail, found: &[L1Name]) -> StoreResult<()> {
+pub(super) fn check_tail(manifest: &Manifest, tail: &Tail, found: &[L1Name]) -> StoreResult<()> {
     let base = manifest.l1.map_or(Lsn(0), |base| base.lsn);
     let named = Some((store::manifest::PATH.to_owned(), base.max(manifest.flushed.lsn)));
     let finished = found.iter().filter(|name| !name.temporary).map(|name| (name.path(), name.lsn));
@@ -380,7 +380,7 @@ fn make_dir(disk: &dyn Disk, path: &str) -> DiskResult<()> {
 }
 
 /// The directory of the managers' directories.
-const MANAGERS: &str = "managers";
+pub(super) const MANAGERS: &str = "managers";
 
 fn manager_dir(name: &str) -> String {
     format!("{MANAGERS}/{name}")

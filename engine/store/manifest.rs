@@ -18,7 +18,7 @@ use super::{
     codec::{Cursor, Flaw, put_u32, put_u64},
     files::read_whole,
     log::{LogId, LogNo, holds_frames},
-    segment::{SegmentName, SegmentNo},
+    segment::{self, SegmentName, SegmentNo},
 };
 use crate::ids::Lsn;
 
@@ -32,7 +32,7 @@ pub const POINTS: [&str; 3] = ["manifest.written", "manifest.synced", "manifest.
 const MAGIC: [u8; 8] = *b"STORMMAN";
 const VERSION: u32 = 2;
 /// The most segments that are named at a time.
-const SEGMENTS_MAX: usize = 4096;
+pub const SEGMENTS_MAX: usize = 4096;
 /// The most files of a log that are named at a time.
 const LOGS_MAX: usize = 1 << 16;
 /// No sequence and no number of a file comes near this, so that counting on from one that was read cannot overflow.
@@ -135,9 +135,12 @@ impl ManifestFile {
     }
 }
 
-/// That no log file holds a frame. Frames are written only once a manifest is durable, so with frames and without a
-/// manifest, a file was lost.
+/// That no log file holds a frame, and that there is no segment. Both are written only once a manifest is durable, so
+/// with one of them and without a manifest, a file was lost. (The log behind a flush may well be empty.)
 fn nothing_decided(disk: &dyn Disk) -> StoreResult<()> {
+    if let Some(found) = segment::list(disk)?.into_iter().next() {
+        return Err(StoreError::MissingManifest { path: PATH.into(), found: found.into() });
+    }
     for entry in disk.list("")? {
         if LogNo::of_path(&entry.name).map_or(Ok(false), |no| holds_frames(disk, no))? {
             return Err(StoreError::MissingManifest { path: PATH.into(), found: entry.name.into() });
@@ -147,6 +150,11 @@ fn nothing_decided(disk: &dyn Disk) -> StoreResult<()> {
 }
 
 impl Manifest {
+    /// Whether it names the segment of that path.
+    pub fn names_segment(&self, path: &str) -> bool {
+        SegmentNo::of_path(path).is_some_and(|no| self.segments.iter().any(|name| name.no == no))
+    }
+
     fn encode(&self) -> Vec<u8> {
         assert!(self.segments.len() <= SEGMENTS_MAX, "a manifest names at most {SEGMENTS_MAX} segments");
         assert!((1..=LOGS_MAX).contains(&self.logs.len()), "a manifest names 1 to {LOGS_MAX} files of the log");

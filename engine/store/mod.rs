@@ -28,7 +28,6 @@ pub mod manifest;
 mod memtable;
 pub mod record;
 pub mod segment;
-pub mod verify;
 
 #[cfg(test)]
 mod samples;

@@ -56,7 +56,12 @@ impl TestDisk {
 
     /// Makes the next call of this kind fail whose path contains `path_part`, besides what else is to fail.
     pub(crate) fn fail_on(&self, op: DiskOp, path_part: &str, kind: DiskErrorKind) {
-        held(&self.failing).push(Failure { op, path_part: path_part.to_owned(), after: 0, kind });
+        self.fail_nth_on(0, op, path_part, kind);
+    }
+
+    /// The same, but lets so many such calls go well before.
+    pub(crate) fn fail_nth_on(&self, after: usize, op: DiskOp, path_part: &str, kind: DiskErrorKind) {
+        held(&self.failing).push(Failure { op, path_part: path_part.to_owned(), after, kind });
     }
 
     fn full(&self, path: &str) -> String {

@@ -95,9 +95,13 @@ impl MemoryJudge {
         }
         // What could not be removed, or belongs to a participant that could not be told the end yet, is left, and
         // nothing believes it. Once nothing fails any more it has to be gone.
-        let swept = !facts.l1_is_stale() && facts.owed.is_empty() && !delivered.contains_key(&FaultKind::RemoveError);
+        let could = |kind| !delivered.contains_key(&kind);
+        let swept = !facts.l1_is_stale()
+            && facts.owed.is_empty()
+            && could(FaultKind::RemoveError)
+            && could(FaultKind::ListError);
         if swept || self.encore {
-            findings.check(&D4, "a temporary file is left", recovery::has_swept(files));
+            findings.check(&D4, "a temporary file is left", recovery::has_swept(files, &facts));
         }
         if let Some(last) = self.last.as_ref().filter(|_| self.same_again) {
             findings.check(&D7, "recovered again, it differs", recovery::is_the_same(last, &facts));

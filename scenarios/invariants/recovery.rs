@@ -91,12 +91,10 @@ pub fn is_the_same(before: &Facts, now: &Facts) -> Result<(), String> {
     if before == now { Ok(()) } else { Err(format!("it was {before:?}, it is {now:?}")) }
 }
 
-/// D4: recovery has swept what votes left behind.
-pub fn has_swept(files: &[String]) -> Result<(), String> {
-    let left: Vec<&str> = files
-        .iter()
-        .map(String::as_str)
-        .filter(|path| path.rsplit_once('.').is_some_and(|(_, last)| last == "tmp"))
-        .collect();
+/// D4: recovery has swept what votes and flushes left behind.
+pub fn has_swept(files: &[String], facts: &Facts) -> Result<(), String> {
+    let unnamed = |path: &str| path.starts_with("segments/") && !facts.segments.iter().any(|named| named == path);
+    let temporary = |path: &str| path.rsplit_once('.').is_some_and(|(_, last)| last == "tmp");
+    let left: Vec<&str> = files.iter().map(String::as_str).filter(|path| temporary(path) || unnamed(path)).collect();
     if left.is_empty() { Ok(()) } else { Err(format!("left after recovery: {}", left.join(" "))) }
 }

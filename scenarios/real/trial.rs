@@ -189,7 +189,7 @@ impl Trial {
         // Every no that was heard is a failed operation in the history of this lane.
         let told = contents::refused_left_nothing(facts, history, &BTreeSet::new());
         self.check(&D4, "a refused transaction is committed", told)?;
-        self.check(&D4, "a temporary file is left", recovery::has_swept(files))?;
+        self.check(&D4, "a temporary file is left", recovery::has_swept(files, facts))?;
         if let Some(before) = self.recovered.take() {
             self.check(&D7, "recovered again, it differs", recovery::is_the_same(&before, facts))?;
         }
@@ -282,29 +282,14 @@ mod tests {
     use super::*;
 
     fn commit(n: u64) -> Op {
-        let draft = Draft {
-            id: RecordId(n),
-            vector: vec![n as f32, 1.0],
-            text: format!("n{n}"),
-            attributes: BTreeMap::new(),
-            links: Vec::new(),
-            kappa: 0.0,
-        };
-        Op::Commit(Transaction {
-            retry: RetryId(n.into()),
-            reads: Vec::new(),
-            whole: None,
-            inserts: vec![draft],
-            upserts: Vec::new(),
-            deletes: Vec::new(),
-            managers: Vec::new(),
-        })
+        let draft = Draft { text: format!("n{n}"), ..Draft::new(RecordId(n), vec![n as f32, 1.0]) };
+        Op::Commit(Transaction { inserts: vec![draft], ..Transaction::new(RetryId(n.into())) })
     }
 
     /// What a node knows after some commits, and what their client saw.
     fn committed(numbers: impl Iterator<Item = u64>) -> (Facts, Trace) {
         let dir = tempfile::tempdir().expect("a directory");
-        let config = Config { dim: 2, ..Config::default() };
+        let config = Config { dim: 2, inspectable: true, ..Config::default() };
         let node = driver::open(&Engine, &config, dir.path(), driver::Options::default()).expect("a new node");
         let (client, mut trace) = (node.client(), Trace::new());
         for n in numbers {

@@ -141,17 +141,9 @@ mod tests {
     use super::*;
 
     fn commit(vector: Vec<f32>) -> Ask {
-        let draft =
-            Draft { id: RecordId(7), vector, text: "c1.2".into(), attributes: [].into(), links: vec![], kappa: 0.5 };
-        let transaction = Transaction {
-            retry: RetryId(u128::MAX - 1),
-            reads: vec![],
-            whole: None,
-            inserts: vec![draft],
-            upserts: vec![],
-            deletes: vec![RecordId(u64::MAX)],
-            managers: vec![],
-        };
+        let draft = Draft { text: "c1.2".into(), kappa: 0.5, ..Draft::new(RecordId(7), vector) };
+        let (inserts, deletes) = (vec![draft], vec![RecordId(u64::MAX)]);
+        let transaction = Transaction { inserts, deletes, ..Transaction::new(RetryId(u128::MAX - 1)) };
         Ask::Attempt { client: 3, op_id: 5, attempt: 1, op: Op::Commit(transaction) }
     }
 

@@ -14,7 +14,7 @@ use stormproof_sim::{
     },
 };
 
-use super::single::{Params, Single, tuning};
+use super::single::{DEATHS, Params, Single, death_behind, tuning};
 use crate::{
     invariants::claims::{D1, D2, D3, D4, D5, D7, Q1, Q3, Q4, T1},
     vectors::Vectors,
@@ -148,7 +148,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "decision" if dice.percent(25) => vec![death_at_a_file(dice, &["l1/*", "log*", "manifest*"])],
         "decision" => {
             let from = *dice.pick(&DECISION);
-            deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], from, 12)
+            deaths(dice, &DEATHS, from, 12)
         }
         "CE-02" => ce_02(&mut params, dice),
         "log-sync-fails" => sync_fails(dice),
@@ -176,7 +176,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             } else if dice.percent(40) {
                 vec![death_at_a_file(dice, &["managers*"])]
             } else {
-                deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], from, 20)
+                deaths(dice, &DEATHS, from, 20)
             }
         }
     };
@@ -206,13 +206,10 @@ const IN_DOUBT: [&str; 5] = [
 
 /// A death in a commit, and one or two more in the recoveries that follow.
 fn deaths_in_recovery(dice: &mut Dice) -> Vec<Fault> {
-    let kinds = [FaultKind::Kill, FaultKind::PowerLoss];
-    let mut faults = deaths(dice, &kinds, "commit.begin", 20);
+    let mut faults = deaths(dice, &DEATHS, "commit.begin", 20);
     faults.truncate(1);
     for boot in 2..=dice.between(2, 3) as u32 {
-        let nth = dice.between(1, 40) as u32;
-        let at = Trigger::Beyond { name: "recover.begun".into(), hit: boot, nth, after: dice.percent(50) };
-        faults.push(Fault::new(boot, *dice.pick(&kinds), at));
+        faults.push(death_behind(boot, &DEATHS, "recover.begun", boot, 40, dice));
     }
     faults
 }
@@ -221,7 +218,7 @@ fn deaths_in_recovery(dice: &mut Dice) -> Vec<Fault> {
 fn death_at_a_file(dice: &mut Dice, files: &[&str]) -> Fault {
     let path = Some((*dice.pick(files)).to_owned());
     let at = Trigger::Call { op: None, path, nth: dice.between(1, 60) as u32, after: dice.percent(50) };
-    Fault::new(1, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), at)
+    Fault::new(1, *dice.pick(&DEATHS), at)
 }
 
 /// One to three deaths, each at a disk call behind a point.
@@ -231,19 +228,13 @@ fn deaths(dice: &mut Dice, kinds: &[FaultKind], from: &str, calls: u64) -> Vec<F
     (1..=count)
         .map(|id| {
             hit += dice.between(1, 5) as u32;
-            let nth = dice.between(1, calls) as u32;
-            let at = Trigger::Beyond { name: from.into(), hit, nth, after: dice.percent(50) };
-            Fault::new(id, *dice.pick(kinds), at)
+            death_behind(id, kinds, from, hit, calls, dice)
         })
         .collect()
 }
 
 fn sometimes_a_death(dice: &mut Dice) -> Vec<Fault> {
-    if dice.percent(50) {
-        deaths(dice, &[FaultKind::Kill, FaultKind::PowerLoss], "commit.begin", 20)
-    } else {
-        Vec::new()
-    }
+    if dice.percent(50) { deaths(dice, &DEATHS, "commit.begin", 20) } else { Vec::new() }
 }
 
 fn ce_02(params: &mut Params, dice: &mut Dice) -> Vec<Fault> {
@@ -254,7 +245,7 @@ fn ce_02(params: &mut Params, dice: &mut Dice) -> Vec<Fault> {
     let at = Trigger::Call { op: None, path: None, nth, after: false };
     let mut faults = vec![Fault::new(1, FaultKind::RenameError, at).path("l1/*").amount(dice.below(2))];
     if dice.percent(40) {
-        let kind = *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]);
+        let kind = *dice.pick(&DEATHS);
         let at = Trigger::Beyond {
             name: "commit.decide.log_synced".into(),
             hit: nth + dice.below(2) as u32,
@@ -279,7 +270,7 @@ fn sync_fails(dice: &mut Dice) -> Vec<Fault> {
         };
         faults.push(Fault::new(2, FaultKind::PowerLoss, at));
     } else if dice.percent(60) {
-        let kind = *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]);
+        let kind = *dice.pick(&DEATHS);
         let at = Trigger::Point { name: "recover.log_resumed".into(), hit: dice.between(1, 3) as u32 };
         faults.push(Fault::new(2, kind, at));
     }
@@ -315,29 +306,18 @@ fn new_file(params: &mut Params, dice: &mut Dice) -> Vec<Fault> {
     params.habits.ops_per_client += 4;
     let hit = dice.between(1, 4) as u32;
     let first = if dice.percent(50) {
-        let name = (*dice.pick(&["log.roll.begun", "log.roll.created"])).into();
-        let at = Trigger::Beyond { name, hit, nth: dice.between(1, 14) as u32, after: dice.percent(50) };
-        Fault::new(1, *dice.pick(&[FaultKind::Kill, FaultKind::Kill, FaultKind::PowerLoss]), at)
+        let point = *dice.pick(&["log.roll.begun", "log.roll.created"]);
+        death_behind(1, &[FaultKind::Kill, FaultKind::Kill, FaultKind::PowerLoss], point, hit, 14, dice)
     } else {
         let at = Trigger::Point { name: "log.roll.created".into(), hit };
         let failure = Fault::new(1, *dice.pick(&[FaultKind::RenameError, FaultKind::SyncDirError]), at);
         failure.amount(dice.below(2))
     };
-    let at = Trigger::Beyond {
-        name: "commit.finish.published".into(),
-        hit: dice.between(1, 12) as u32,
-        nth: dice.between(1, 9) as u32,
-        after: dice.percent(50),
-    };
-    let mut faults = vec![first, Fault::new(2, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), at)];
+    let hit = dice.between(1, 12) as u32;
+    let mut faults = vec![first, death_behind(2, &DEATHS, "commit.finish.published", hit, 9, dice)];
     if dice.percent(40) {
-        let at = Trigger::Beyond {
-            name: "recover.redriven".into(),
-            hit: dice.between(2, 3) as u32,
-            nth: dice.between(1, 20) as u32,
-            after: dice.percent(50),
-        };
-        faults.push(Fault::new(3, FaultKind::PowerLoss, at));
+        let boot = dice.between(2, 3) as u32;
+        faults.push(death_behind(3, &[FaultKind::PowerLoss], "recover.redriven", boot, 20, dice));
     }
     faults
 }

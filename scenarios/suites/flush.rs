@@ -16,7 +16,7 @@ use stormproof_sim::{
     },
 };
 
-use super::single::{Params, Single, tuning};
+use super::single::{DEATHS, Params, Single, death_behind, tuning};
 use crate::{
     invariants::claims::{D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
     vectors::Vectors,
@@ -159,8 +159,7 @@ fn deaths(dice: &mut Dice) -> Vec<Fault> {
     for id in 1..=dice.between(1, 3) as u32 {
         hit += dice.between(1, 3) as u32;
         let name = if id > 1 && dice.percent(30) { "recover.begun" } else { dice.pick(&FLUSH) };
-        let at = Trigger::Beyond { name: name.into(), hit, nth: dice.between(1, 16) as u32, after: dice.percent(50) };
-        faults.push(Fault::new(id, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), at));
+        faults.push(death_behind(id, &DEATHS, name, hit, 16, dice));
     }
     faults
 }
@@ -170,9 +169,7 @@ fn told_that_it_failed(dice: &mut Dice) -> Vec<Fault> {
     let hit = dice.between(1, 3) as u32;
     let at = Trigger::Point { name: "log.roll.created".into(), hit };
     let failure = Fault::new(1, *dice.pick(&[FaultKind::RenameError, FaultKind::SyncDirError]), at).amount(1);
-    let nth = dice.between(1, 20) as u32;
-    let at = Trigger::Beyond { name: "flush.begun".into(), hit: hit + 1, nth, after: dice.percent(50) };
-    vec![failure, Fault::new(2, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), at)]
+    vec![failure, death_behind(2, &DEATHS, "flush.begun", hit + 1, 20, dice)]
 }
 
 fn failures(dice: &mut Dice) -> Vec<Fault> {
@@ -193,10 +190,9 @@ fn failures(dice: &mut Dice) -> Vec<Fault> {
         faults.push(Fault::new(id, *dice.pick(&kinds), at).amount(dice.below(2)));
     }
     if dice.percent(60) {
-        let name = (*dice.pick(&["flush.begun", "commit.finish.published", "flush.published"])).into();
-        let (hit, nth) = (dice.between(1, 6) as u32, dice.between(1, 12) as u32);
-        let at = Trigger::Beyond { name, hit, nth, after: dice.percent(50) };
-        faults.push(Fault::new(9, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), at));
+        let point = *dice.pick(&["flush.begun", "commit.finish.published", "flush.published"]);
+        let hit = dice.between(1, 6) as u32;
+        faults.push(death_behind(9, &DEATHS, point, hit, 12, dice));
     }
     faults
 }

@@ -11,7 +11,7 @@ use stormproof_sim::{
     },
 };
 
-use super::single::{Params, Single, tuning};
+use super::single::{DEATHS, Params, Single, death_behind, tuning};
 use crate::{
     invariants::claims::{D1, D2, D3, D4, D5, D7, Q1, Q3, Q4, T1},
     vectors::Vectors,
@@ -105,10 +105,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "crash-in-recovery" => {
             let mut faults = vec![in_commit(1, dice)];
             let more = dice.between(1, 3) as u32;
-            faults.extend(
-                (0..more)
-                    .map(|n| in_recovery(2 + n, 2 + n, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), dice)),
-            );
+            faults.extend((0..more).map(|n| in_recovery(2 + n, 2 + n, *dice.pick(&DEATHS), dice)));
             faults
         }
         "restart-loop" => {
@@ -122,9 +119,8 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
 }
 
 fn in_commit(id: u32, dice: &mut Dice) -> Fault {
-    let (hit, nth) = (dice.between(1, 6) as u32, dice.between(1, 12) as u32);
-    let at = Trigger::Beyond { name: "commit.begin".into(), hit, nth, after: dice.percent(50) };
-    Fault::new(id, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), at)
+    let hit = dice.between(1, 6) as u32;
+    death_behind(id, &DEATHS, "commit.begin", hit, 12, dice)
 }
 
 /// A fault in the `boot`-th recovery, counted with the first start.
@@ -152,6 +148,6 @@ fn failing_disk(dice: &mut Dice) -> Vec<Fault> {
         faults.push(in_recovery(2 + n, 2 + n, kind, dice).amount(dice.below(2)));
     }
     let last = faults.len() as u32;
-    faults.push(in_recovery(last + 1, last + 1, *dice.pick(&[FaultKind::Kill, FaultKind::PowerLoss]), dice));
+    faults.push(in_recovery(last + 1, last + 1, *dice.pick(&DEATHS), dice));
     faults
 }

@@ -12,7 +12,7 @@ use stormproof_sim::{
     hunt::{Case, Drawn, Scenario},
     world::{
         dice::Dice,
-        fault::Fault,
+        fault::{Fault, FaultKind, Trigger},
         span::Time,
         stage::{NodeSpec, Stage},
         tuning::Tuning,
@@ -130,6 +130,17 @@ impl Params {
 pub(super) fn tuning(dice: &mut Dice) -> Tuning {
     Tuning { heal_at: Time::secs(5), encore: true, ..Tuning::swarm(dice) }
 }
+
+/// A death of one of these kinds: before or after one of the `calls` disk calls and points that follow the `hit`-th passing
+/// of a point.
+pub(super) fn death_behind(id: u32, kinds: &[FaultKind], point: &str, hit: u32, calls: u64, dice: &mut Dice) -> Fault {
+    let nth = dice.between(1, calls) as u32;
+    let at = Trigger::Beyond { name: point.into(), hit, nth, after: dice.percent(50) };
+    Fault::new(id, *dice.pick(kinds), at)
+}
+
+/// What ends a process.
+pub(super) const DEATHS: [FaultKind; 2] = [FaultKind::Kill, FaultKind::PowerLoss];
 
 impl Scenario for Single {
     type System = Engine;

@@ -134,6 +134,11 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             vec![on_the_log(1, kind, dice), death_later(2, dice)]
         }
         "reads-fail" => {
+            if dice.percent(50) {
+                // A log of several files, each of which may be the one that cannot be read.
+                (params.log_file_bytes, params.flush_records) = (4096, 10_000);
+                params.habits.text_bytes = 600;
+            }
             let kind = *dice.pick(&[
                 FaultKind::ReadError,
                 FaultKind::ShortRead,

@@ -138,15 +138,7 @@ impl Clients {
         let joins = !self.habits.managers.is_empty() && dice.percent(self.habits.managers_percent);
         let managers =
             if joins { self.habits.managers.iter().map(|name| name.as_str().into()).collect() } else { Vec::new() };
-        Transaction {
-            retry: RetryId(u128::from(client) << 64 | u128::from(n)),
-            reads: Vec::new(),
-            whole: None,
-            inserts: Vec::new(),
-            upserts: Vec::new(),
-            deletes: Vec::new(),
-            managers,
-        }
+        Transaction { managers, ..Transaction::new(RetryId(u128::from(client) << 64 | u128::from(n))) }
     }
 
     fn storm(&mut self, client: u32, dice: &mut Dice) -> Option<Op> {

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
+    collections::BTreeMap,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -20,29 +21,27 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// Every file with its bytes.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.append(&mut files(&path));
+        } else {
+            all.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+    all
+}
+
 /// Six records, of which four or more are flushed: beside the commits, at a moment of the writer's own.
 fn filled(dir: &Path) {
     let config = Config { dim: 2, flush_records: 4, ..Config::default() };
     let node = open(&Engine, &config, dir, Options::default()).unwrap();
     for id in 1..=6_u64 {
-        let text = format!("text {id}");
-        let draft = Draft {
-            id: RecordId(id),
-            vector: vec![id as f32, 1.0],
-            text,
-            attributes: [].into(),
-            links: Vec::new(),
-            kappa: 0.0,
-        };
-        let transaction = Transaction {
-            retry: RetryId(id.into()),
-            reads: Vec::new(),
-            whole: None,
-            inserts: vec![draft],
-            upserts: Vec::new(),
-            deletes: Vec::new(),
-            managers: Vec::new(),
-        };
+        let inserts = vec![Draft::new(RecordId(id), vec![id as f32, 1.0])];
+        let transaction = Transaction { inserts, ..Transaction::new(RetryId(id.into())) };
         node.client().call(Op::Commit(transaction)).unwrap();
     }
     assert_eq!(verify(dir, &[]).status.code(), Some(3), "it is open");
@@ -54,6 +53,7 @@ fn filled(dir: &Path) {
 fn a_directory_is_checked_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path());
+    let before = files(dir.path());
     for _ in 0..2 {
         let output = verify(dir.path(), &[]);
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -63,6 +63,8 @@ fn a_directory_is_checked_and_left_as_it_is() {
             said(&output)
         );
     }
+    assert_eq!(files(dir.path()), before);
+    assert!(before.len() > 4, "{before:?}");
     let output = verify(&dir.path().join("node"), &["--json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["format"], &report["verdict"]), (&1.into(), &"good".into()), "{report}");

@@ -141,39 +141,76 @@ fn a_flush_that_fails_anywhere_loses_nothing_and_is_tried_again() {
     assert!(failed >= 30, "only {failed} flushes failed");
 }
 
+/// The manifest that names the segment is renamed, and the sync of its directory fails: a crash may find either manifest.
 #[test]
 fn a_segment_is_kept_while_a_manifest_that_names_it_may_be_found() {
     let mut bench = Bench::new(flushing());
     fill(&mut bench, 1..=3);
-    bench.disk.fail_on(DiskOp::SyncDir, "", DiskErrorKind::Io);
     let asked = bench.send(Op::Commit(upsert(4, 4, 4.0)));
     bench.settle();
-    bench.reply(asked);
-    // The manifest is renamed; only its directory could not be synced.
-    bench.disk.fail_on(DiskOp::Rename, "manifest", DiskErrorKind::Io);
+    committed(&bench.reply(asked).expect("an answer"));
+    // After those of the segment's directory and of the new log file comes that of the manifest.
+    bench.disk.fail_after(2, DiskOp::SyncDir, DiskErrorKind::Io);
     bench.tick();
-    assert!(bench.noted("flush.failed"));
-    assert_eq!(paths(&bench, "segments/").len(), 1);
+    assert!(bench.noted("flush.failed") && bench.node.manifest.current().segments.is_empty());
+    let opens = |bench: &Bench| {
+        let crashed = boot(&bench.disk.copied(), &bench.clock, &bench.config, 9).expect("every file is there");
+        let facts = crashed.inspect(&()).expect("facts");
+        (facts.segments, facts.records.len())
+    };
+    assert_eq!(opens(&bench), (vec!["segments/0".to_owned()], 4));
+    // The next attempt fails before it installs anything.
+    bench.disk.fail_on(DiskOp::Write, "segments/", DiskErrorKind::Io);
+    bench.pass(Tick::secs(1));
+    assert_eq!(opens(&bench), (vec!["segments/0".to_owned()], 4));
+    // One succeeds: what the first left is not named any more, and goes.
+    bench.pass(Tick::secs(1));
+    assert_eq!(opens(&bench), (vec!["segments/2".to_owned()], 4));
+    bench.reopen();
+    assert_eq!(paths(&bench, "segments/"), ["segments/2"]);
 }
 
 #[test]
 fn the_log_keeps_what_a_participant_was_not_told() {
-    let config = Config { managers: Ledger::managers(&["books"], LedgerConfig::default()), ..flushing() };
-    let mut bench = Bench::new(config);
+    let managers = Ledger::managers(&["books"], LedgerConfig::default());
+    let mut bench = Bench::new(Config { managers, again_after: Tick::secs(1), ..flushing() });
     fill(&mut bench, 1..=3);
-    bench.disk.fail_on(DiskOp::Rename, "managers/books/book", DiskErrorKind::Io);
-    bench.disk.fail_on(DiskOp::Rename, "managers/books/book", DiskErrorKind::Io);
-    bench.disk.fail_on(DiskOp::Rename, "managers/books/book", DiskErrorKind::Io);
     let told = Transaction { managers: vec!["books".into()], ..upsert(4, 4, 4.0) };
     let asked = bench.send(Op::Commit(told));
+    // The first rename of the book is its vote, the second its finish.
+    bench.disk.fail_nth_on(1, DiskOp::Rename, "managers/books/book", DiskErrorKind::Io);
     bench.settle();
-    bench.tick();
+    committed(&bench.reply(asked).expect("an answer"));
+    assert_eq!(bench.facts().owed.len(), 1, "it was not told");
+    bench.disk.fail_nth_on(0, DiskOp::Rename, "managers/books/book", DiskErrorKind::Io);
     bench.pass(Tick::secs(1));
-    drop(bench.reply(asked));
-    fill(&mut bench, 5..=9);
-    bench.reopen();
-    audit::managers_agree(&bench.facts()).expect("the manager was told in the end");
-    assert_eq!(bench.facts().owed, []);
+    assert!(bench.noted("flush"), "{:?}", bench.notes);
+    assert_eq!((bench.facts().owed.len(), paths(&bench, "log.")), (1, vec!["log.1".to_owned(), "log.2".to_owned()]));
+    let crashed = boot(&bench.disk.copied(), &bench.clock, &bench.config, 9).expect("it can be opened");
+    assert_eq!(crashed.inspect(&()).map(|facts| (facts.records.len(), facts.decisions.len())), Some((4, 4)));
+    bench.pass(Tick::secs(1));
+    assert_eq!(bench.facts().owed, [], "it was told");
+    fill(&mut bench, 5..=8);
+    bench.pass(Tick::secs(1));
+    assert_eq!(paths(&bench, "log."), ["log.3"], "the next flush drops them all");
+    audit::managers_agree(&bench.facts()).expect("the manager agrees");
+}
+
+#[test]
+fn segments_without_a_manifest_are_not_written_over() {
+    let mut bench = Bench::new(flushing());
+    fill(&mut bench, 1..=4);
+    assert_eq!(paths(&bench, "log."), ["log.2"], "which holds no frame");
+    bench.disk.remove("manifest").expect("removed");
+    let error = boot(&bench.disk, &bench.clock, &bench.config, 9).map(|_| ()).expect_err("a manifest is missing");
+    assert!(matches!(&error, BootError::Refused(words) if words.contains("`segments/0` holds")), "{error:?}");
+    assert_eq!(paths(&bench, "segments/"), ["segments/0"]);
+}
+
+#[test]
+fn a_node_that_keeps_no_copy_shows_nothing_rather_than_a_part() {
+    let bench = Bench::new(Config { inspectable: false, ..flushing() });
+    assert_eq!(bench.node.inspect(&()), None);
 }
 
 #[test]

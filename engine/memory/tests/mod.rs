@@ -184,26 +184,11 @@ impl Bench {
 }
 
 fn draft(id: u64, x: f32) -> Draft {
-    Draft {
-        id: RecordId(id),
-        vector: vec![x, 1.0],
-        text: format!("text {id}"),
-        attributes: BTreeMap::new(),
-        links: Vec::new(),
-        kappa: 0.0,
-    }
+    Draft { text: format!("text {id}"), ..Draft::new(RecordId(id), vec![x, 1.0]) }
 }
 
 fn empty(retry: u128) -> Transaction {
-    Transaction {
-        retry: RetryId(retry),
-        reads: Vec::new(),
-        whole: None,
-        inserts: Vec::new(),
-        upserts: Vec::new(),
-        deletes: Vec::new(),
-        managers: Vec::new(),
-    }
+    Transaction::new(RetryId(retry))
 }
 
 fn upsert(retry: u128, id: u64, x: f32) -> Transaction {

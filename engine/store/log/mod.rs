@@ -142,7 +142,7 @@ impl LogNo {
     }
 
     /// The file of that path, if it is one of a log.
-    pub(super) fn of_path(path: &str) -> Option<LogNo> {
+    pub fn of_path(path: &str) -> Option<LogNo> {
         let no = LogNo(path.strip_prefix("log.")?.parse().ok()?);
         (no.path() == path).then_some(no)
     }

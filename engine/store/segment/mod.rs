@@ -39,7 +39,9 @@ pub use group::{Facts, Keys};
 pub use read::{Segment, Span};
 pub use write::SegmentWriter;
 
-use super::Digest;
+use stormproof_contract::Disk;
+
+use super::{Digest, StoreResult};
 use crate::ids::Lsn;
 
 /// The points of making a segment.
@@ -75,9 +77,17 @@ impl SegmentNo {
         format!("{DIRECTORY}/{}", self.0)
     }
 
-    /// The segment of that name in [`DIRECTORY`], if it is one.
-    pub fn of_name(name: &str) -> Option<SegmentNo> {
-        let no = name.parse().ok()?;
-        (name == format!("{no}")).then_some(SegmentNo(no))
+    /// The segment of that path, if it is one.
+    pub fn of_path(path: &str) -> Option<SegmentNo> {
+        let no = SegmentNo(path.strip_prefix(DIRECTORY)?.strip_prefix('/')?.parse().ok()?);
+        (no.path() == path).then_some(no)
+    }
+}
+
+/// The paths of all files in [`DIRECTORY`], whatever they are; none if there is no such directory.
+pub fn list(disk: &dyn Disk) -> StoreResult<Vec<String>> {
+    match disk.list(DIRECTORY) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        listed => Ok(listed?.into_iter().map(|entry| format!("{DIRECTORY}/{}", entry.name)).collect()),
     }
 }

@@ -1,20 +1,27 @@
-//! Whether all that lies in a directory can be believed: every file that counts is read to its end, every checksum is
-//! compared, and nothing is changed.
+//! Whether all that lies in a node's directory can be believed: every file that counts is read to its end, every checksum
+//! is compared, and nothing is changed.
 //!
 //! What the next start would mend by itself is told apart from what it would refuse: leftovers of attempts, torn tails and
-//! damaged caches are no damage to what was acknowledged.
+//! damaged caches are no damage to what was acknowledged. Foreign managers' files are theirs to check.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use stormproof_contract::{Disk, DiskResult};
+use stormproof_contract::Disk;
 
 use super::{
-    StoreError, StoreResult, l1,
-    log::{self, LogNo, Tail},
-    manifest::{self, Manifest, ManifestFile},
-    segment::{self, Segment, SegmentName, SegmentNo},
+    commit::L1,
+    recover::{MANAGERS, check_tail},
 };
-use crate::ids::Lsn;
+use crate::{
+    ids::Lsn,
+    store::{
+        Batch, Digest, StoreError, StoreResult,
+        l1::{self, L1Kind, L1Name},
+        log::{self, LogNo},
+        manifest::{self, Manifest, ManifestFile},
+        segment::{self, Segment, SegmentName},
+    },
+};
 
 /// What was found of one file.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
@@ -59,6 +66,24 @@ struct Checks<'a> {
     list: Vec<Checked>,
 }
 
+/// What frames of the log say.
+#[derive(Default)]
+struct Frames {
+    count: u64,
+    transactions: u64,
+    /// The votes of the index.
+    votes: BTreeMap<Lsn, Digest>,
+}
+
+impl Frames {
+    fn add(&mut self, lsn: Lsn, batch: &Batch) {
+        self.count += 1;
+        self.transactions += batch.transactions.len() as u64;
+        let vote = batch.votes.iter().find(|vote| vote.participant.as_str() == L1);
+        self.votes.extend(vote.map(|vote| (lsn, vote.digest)));
+    }
+}
+
 impl Checks<'_> {
     fn add(&mut self, path: &str, state: State, words: impl Into<Box<str>>) {
         self.list.push(Checked { path: path.into(), state, words: words.into() });
@@ -80,98 +105,86 @@ impl Checks<'_> {
                 Err(error) => self.bad(&name.no.path(), error)?,
             }
         }
-        self.log(manifest)?;
-        self.l1()?;
-        self.others(manifest).map_err(StoreError::from)
+        let votes = self.log(manifest)?;
+        for name in l1::list(&**self.disk)? {
+            self.l1(name, manifest, &votes)?;
+        }
+        self.others(manifest)
     }
 
-    fn log(&mut self, manifest: &Manifest) -> StoreResult<()> {
-        let (mut frames, mut transactions) = (0_u64, 0_u64);
-        let scanned = log::scan(self.disk, manifest, &mut |_, batch| {
-            frames += 1;
-            transactions += batch.transactions.len() as u64;
+    /// Gives the votes of the index that the log names.
+    fn log(&mut self, manifest: &Manifest) -> StoreResult<BTreeMap<Lsn, Digest>> {
+        let mut frames = Frames::default();
+        let scanned = log::scan(self.disk, manifest, &mut |lsn, batch| {
+            frames.add(lsn, &batch);
             Ok(())
         });
         let paths = words_of_files(&manifest.logs);
-        let tail = match scanned {
-            Ok(tail) => tail,
-            Err(error) => return self.bad(&paths, error),
-        };
-        let end = format!(
-            "{frames} frames of {transactions} transactions, the last is {} up to offset {}",
-            tail.lsn, tail.end
-        );
-        let torn = tail.torn.as_ref().map_or_else(String::new, |torn| {
-            format!(
-                "; behind it, a write that was cut off and never acknowledged ({torn}), which the next start removes"
-            )
-        });
-        self.add(&paths, State::Good, format!("{end}{torn}"));
-        self.lost_tail(manifest, &tail)
-    }
-
-    /// What was made of frames that the log no longer has.
-    fn lost_tail(&mut self, manifest: &Manifest, tail: &Tail) -> StoreResult<()> {
-        let named = manifest.l1.map_or(manifest.flushed.lsn, |base| base.lsn.max(manifest.flushed.lsn));
-        let finished = l1::list(&**self.disk)?.into_iter().filter(|name| !name.temporary);
-        let made = finished.map(|name| (name.path(), name.lsn)).chain([(manifest::PATH.to_owned(), named)]);
-        for (path, lsn) in made.filter(|(_, lsn)| *lsn > tail.lsn) {
-            self.bad(&path, tail.lost(&path, lsn))?;
-        }
-        Ok(())
-    }
-
-    fn l1(&mut self) -> StoreResult<()> {
-        for name in l1::list(&**self.disk)? {
-            let path = name.path();
-            if name.temporary {
-                self.add(&path, State::Leftover, "a vote that was not finished; the next start finishes or removes it");
-                continue;
-            }
-            match l1::read(&**self.disk, name) {
-                Ok(file) => {
-                    let (rows, gone) = (file.rows().count(), file.tombstones.len());
-                    self.add(&path, State::Good, format!("{rows} rows, {gone} removals, as of {}", name.lsn));
+        match scanned {
+            Err(error) => self.bad(&paths, error)?,
+            Ok(tail) => {
+                let torn = tail.torn.as_ref().map_or_else(String::new, |torn| {
+                    format!("; behind it a write was cut off that was never acknowledged, and the next start removes it ({torn})")
+                });
+                let Frames { count, transactions, .. } = frames;
+                let (lsn, end) = (tail.lsn, tail.end);
+                let words =
+                    format!("{count} frames of {transactions} transactions, up to {lsn} and offset {end}{torn}");
+                self.add(&paths, State::Good, words);
+                if let Err(error) = check_tail(manifest, &tail, &l1::list(&**self.disk)?) {
+                    self.bad(&paths, error)?;
                 }
-                Err(error) if error.is_passing() => return Err(error),
-                Err(error) => self.add(&path, State::Stale, format!("{error}; the next start makes the index again")),
             }
+        }
+        Ok(frames.votes)
+    }
+
+    fn l1(&mut self, name: L1Name, manifest: &Manifest, votes: &BTreeMap<Lsn, Digest>) -> StoreResult<()> {
+        let path = name.path();
+        if name.temporary {
+            self.add(&path, State::Leftover, "a vote that was not finished; the next start finishes or removes it");
+            return Ok(());
+        }
+        let base = manifest.l1.filter(|base| base.lsn == name.lsn && name.kind == L1Kind::Index);
+        let Some(expected) = base.map(|base| base.digest).or(votes.get(&name.lsn).copied()) else {
+            self.add(&path, State::Leftover, UNNAMED);
+            return Ok(());
+        };
+        let again = "the next start makes the index again";
+        match l1::read(&**self.disk, name) {
+            Ok(file) if file.digest == expected => {
+                let (rows, gone) = (file.rows().count(), file.tombstones.len());
+                self.add(&path, State::Good, format!("{rows} rows, {gone} removals, as of {}", name.lsn));
+            }
+            Ok(file) => {
+                let words = format!("expected digest {expected}, found {}; {again}", file.digest);
+                self.add(&path, State::Stale, words);
+            }
+            Err(error) if error.is_passing() => return Err(error),
+            Err(error) => self.add(&path, State::Stale, format!("{error}; {again}")),
         }
         Ok(())
     }
 
     /// Files that nothing names.
-    fn others(&mut self, manifest: &Manifest) -> DiskResult<()> {
-        let unnamed = "nothing names it; the next start removes it";
+    fn others(&mut self, manifest: &Manifest) -> StoreResult<()> {
         for entry in self.disk.list("")? {
             match (&*entry.name, LogNo::of_path(&entry.name)) {
                 (manifest::PATH | l1::DIRECTORY | segment::DIRECTORY | MANAGERS, _) => {}
                 (manifest::TEMPORARY, _) => self.add(&entry.name, State::Leftover, "an installation that was cut off"),
                 (_, Some(no)) if manifest.logs.contains(&no) => {}
-                (_, Some(_)) => self.add(&entry.name, State::Leftover, unnamed),
+                (_, Some(_)) => self.add(&entry.name, State::Leftover, UNNAMED),
                 (_, None) => self.add(&entry.name, State::Foreign, "no file of a store"),
             }
         }
-        for entry in list_if_there(&**self.disk, segment::DIRECTORY)? {
-            let path = format!("{}/{}", segment::DIRECTORY, entry.name);
-            match SegmentNo::of_name(&entry.name) {
-                Some(no) if manifest.segments.iter().any(|name| name.no == no) => {}
-                Some(_) | None => self.add(&path, State::Leftover, unnamed),
-            }
+        for path in segment::list(&**self.disk)?.iter().filter(|path| !manifest.names_segment(path)) {
+            self.add(path, State::Leftover, UNNAMED);
         }
         Ok(())
     }
 }
 
-/// Where foreign managers keep their files, which they check themselves.
-const MANAGERS: &str = "managers";
-
-fn list_if_there(disk: &dyn Disk, directory: &str) -> DiskResult<Vec<stormproof_contract::Entry>> {
-    match disk.list(directory) {
-        Err(error) if error.is_not_found() => Ok(Vec::new()),
-        listed => listed,
-    }
-}
+const UNNAMED: &str = "nothing names it; the next start removes it";
 
 fn check_segment(disk: &dyn Disk, manifest: &Manifest, name: &SegmentName) -> StoreResult<String> {
     let segment = Segment::open(disk, manifest.log, name, manifest.components)?;
