@@ -11,7 +11,7 @@ use stormproof_bench::{
     scan::{HITS, ScanRatio, scan_ratio},
     world::{self, Speed},
 };
-use stormproof_engine::vector::Metric;
+use stormproof_engine::{driver, memory::Engine, vector::Metric};
 use stormproof_sim::world::span::Time;
 
 /// Measures the engine and the simulator, each beside a baseline in the same run.
@@ -63,6 +63,9 @@ enum What {
 }
 
 fn main() -> ExitCode {
+    if let Some(dir) = driver::job_child_dir() {
+        return driver::run_job_child(&Engine, &dir);
+    }
     let cli = Cli::parse();
     let printed = match &cli.what {
         What::World { round_trips, referees } => world(cli.json, *round_trips, referees.as_deref()),

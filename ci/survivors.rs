@@ -62,6 +62,9 @@ fn judge(shard: &str, how: &[&str], tests: &[&str]) -> Result<Told, Error> {
         "--no-times",
         "--sharding",
         "round-robin",
+        // A busy machine must not turn a slow test into one that ran out of time: they take some seconds.
+        "--minimum-test-timeout",
+        "60",
     ]);
     arguments.extend_from_slice(how);
     arguments.push("--");

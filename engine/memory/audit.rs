@@ -98,11 +98,12 @@ pub fn decisions_are_ordered(facts: &Facts) -> Result<(), Breach> {
 }
 
 /// What a crash and a recovery must not change: the records, and what was decided. Why a transaction was refused is
-/// forgotten by design.
-pub fn lasting(facts: &Facts) -> Lasting {
+/// forgotten by design, and so may the removals be up to `version_floor`.
+pub fn lasting(facts: &Facts, version_floor: Version) -> Lasting {
     let decisions = facts.decisions.iter().map(|(retry, decision)| (*retry, forget_why(decision))).collect();
     let records = facts.records.iter().map(|record| (**record).clone()).collect();
-    Lasting { lsn: facts.lsn, changed: facts.changed, records, deleted: facts.deleted.clone(), decisions }
+    let deleted = facts.deleted.iter().copied().filter(|(_, version)| *version > version_floor).collect();
+    Lasting { lsn: facts.lsn, changed: facts.changed, records, deleted, decisions }
 }
 
 /// See [`lasting`].
@@ -114,7 +115,7 @@ pub struct Lasting {
     pub changed: Lsn,
     /// The live records.
     pub records: Vec<crate::store::Record>,
-    /// The records that are gone.
+    /// The records that are gone, those above the floor.
     pub deleted: Vec<(RecordId, Version)>,
     /// What was decided.
     pub decisions: Vec<(RetryId, Decision)>,

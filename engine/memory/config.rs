@@ -7,7 +7,10 @@ use stormproof_contract::{BootError, Disk, Tick};
 
 use super::manager::DataManager;
 use crate::{
-    store::batch::{PARTICIPANT_BYTES_MAX, VOTES_MAX},
+    store::{
+        batch::{PARTICIPANT_BYTES_MAX, VOTES_MAX},
+        compact::MergeRules,
+    },
     vector::{Dim, Kernels, Metric, Shape, VectorError},
 };
 
@@ -32,6 +35,8 @@ pub struct Config {
     pub flush_bytes: usize,
     /// The same, for so many records.
     pub flush_records: usize,
+    /// When segments are merged.
+    pub compaction: MergeRules,
     /// Whether all records are kept in memory as well, so that [`inspect`](stormproof_contract::Node::inspect) can show
     /// them: for trials. Otherwise it shows nothing.
     pub inspectable: bool,
@@ -126,6 +131,7 @@ impl Default for Config {
             l1_persist: L1Persist::Delta { merge_after: 64 },
             flush_bytes: 64 << 20,
             flush_records: 10_000,
+            compaction: MergeRules { run_min: 4, tombstones_percent: 20 },
             inspectable: false,
             records_max: 10_000_000,
             answers_max: 10_000,

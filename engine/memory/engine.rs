@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use stormproof_contract::{Boot, BootError, System};
+use stormproof_contract::{Boot, BootError, Job, JobError, System};
 
-use super::{commit, config::Config, flush, l1, node::MemoryNode, recover, waiting};
-use crate::store;
+use super::{commit, compact, config::Config, flush, l1, node::MemoryNode, recover, waiting};
+use crate::store::{self, compact::MergeJob};
 
 /// Makes nodes of the engine. See [`Config`] for what can be chosen.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,9 +19,14 @@ impl System for Engine {
         recover::open(&at)
     }
 
+    fn job(&self, spec: &[u8]) -> Result<Box<dyn Job>, JobError> {
+        Ok(Box::new(MergeJob::revive(spec)?))
+    }
+
     fn points(&self) -> &'static [&'static str] {
         static ALL: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-            let own: [&[&str]; 5] = [&commit::POINTS, &waiting::POINTS, &flush::POINTS, &l1::POINTS, &recover::POINTS];
+            let own: [&[&str]; 6] =
+                [&commit::POINTS, &waiting::POINTS, &flush::POINTS, &compact::POINTS, &l1::POINTS, &recover::POINTS];
             own.into_iter().chain(store::POINTS).flatten().copied().collect()
         });
         &ALL

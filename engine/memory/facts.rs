@@ -23,9 +23,12 @@ pub struct Facts {
     pub shape: Shape,
     /// The segments that the manifest names.
     pub segments: Vec<String>,
+    /// Records that are gone are forgotten up to this version.
+    pub version_floor: Version,
     /// The live records, by id.
     pub records: Vec<Arc<Record>>,
-    /// The records that are gone, with the version of their absence.
+    /// The records that are gone, with the version of their absence. Up to
+    /// [`version_floor`](Self::version_floor) some of them are, and some are forgotten.
     pub deleted: Vec<(RecordId, Version)>,
     /// The rows of the exact index in memory, by id.
     pub rows: Vec<IndexRow>,
@@ -101,6 +104,7 @@ impl Facts {
             changed: view.changed,
             shape: node.shape,
             segments: node.manifest.current().segments.iter().map(|name| name.no.path()).collect(),
+            version_floor: view.version_floor,
             records,
             deleted,
             rows: view.index.iter().map(row).collect(),

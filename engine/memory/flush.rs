@@ -70,22 +70,29 @@ impl MemoryNode {
     }
 
     fn write_segment(&mut self, view: &View) -> StoreResult<SegmentName> {
-        let no = self.next_segment;
-        // Whatever comes of it, the number is used up: what a failed attempt has left is never written into.
-        self.next_segment = SegmentNo(no.0 + 1);
+        let no = self.take_segment_no();
         let mut writer = SegmentWriter::create(&self.disk, self.l1.log, no, self.l1.components)?;
         view.records.iter().try_for_each(|(id, entry)| writer.push(id, entry))?;
         writer.finish(view.lsn, &self.decided.since(self.manifest.current().flushed.lsn))
     }
 
-    /// Removes segments that the manifest in force does not name: what failed attempts have left. What cannot be removed
-    /// is left: nothing believes it.
+    /// The next number. Whatever comes of it, it is used up: what a failed attempt has left is never written into.
+    pub(super) fn take_segment_no(&mut self) -> SegmentNo {
+        let no = self.next_segment;
+        self.next_segment = SegmentNo(no.0 + 1);
+        no
+    }
+
+    /// Removes segments that the manifest in force does not name: what failed attempts have left, and what was merged. What
+    /// cannot be removed is left: nothing believes it.
     pub(super) fn sweep_segments(&self) {
         if !self.manifest.is_certain() {
             return;
         }
         let Ok(found) = segment::list(&*self.disk) else { return };
-        for path in found.iter().filter(|path| !self.manifest.current().names_segment(path)) {
+        let making = self.compaction.making().map(SegmentNo::path);
+        let counts = |path: &String| self.manifest.current().names_segment(path) || making.as_ref() == Some(path);
+        for path in found.iter().filter(|path| !counts(path)) {
             let _ = self.disk.remove(path);
         }
     }

@@ -26,8 +26,11 @@ impl MemoryNode {
                 self.flush(out);
             }
             self.merge(out);
+            if self.wants_compaction() {
+                self.compact(out);
+            }
         }
-        if self.again_at.is_none() && (self.wants_flush() || self.l1.wants_merge()) {
+        if self.again_at.is_none() && (self.wants_flush() || self.l1.wants_merge() || self.wants_compaction()) {
             // In a batch of its own, so that the answers of this one need not wait for it.
             self.again_at = Some(now);
         }

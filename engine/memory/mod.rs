@@ -9,7 +9,7 @@
 //! | `batch`, `decided` | the open batch; what was decided, by retry id |
 //! | `commit`, `waiting`, `maintain` | perform `protocol`'s `commit`, `prepare` and `redrive` |
 //! | `view`, `query`, `fetch` | the published state, queries on it, and how they read records from segments |
-//! | `flush` | making a segment of what was written since the last one |
+//! | `flush`, `compact` | making a segment of what was written since the last one; one of several |
 //! | `l1`, `load` | the files of the exact index: writing them, reading them back |
 //! | `recover` | opening a node on whatever its disk holds |
 //! | `manager`, `ledger` | what a foreign manager is; the simplest one |
@@ -19,6 +19,7 @@
 //! # Notes
 //! A node tells its observer: `commit.batch` {lsn, n}, `conflict`, `retry.deduplicated`, `l1.stale` {upto},
 //! `l1.repaired`, `l1.rebuilt` {lsn}, `l1.merged` {lsn}, `flush` {lsn, records}, `flush.failed`,
+//! `compacted` {segments, entries}, `compaction.failed` {damaged},
 //! `log.tail_truncated` {lsn}, `recover.redone` {n},
 //! `participant.refused` {manager}, `participant.timed_out` {manager}, `participant.redriven`.
 
@@ -26,6 +27,7 @@ mod admit;
 pub mod audit;
 mod batch;
 mod commit;
+mod compact;
 mod config;
 mod decided;
 mod engine;
@@ -57,6 +59,7 @@ pub use manager::{DataManager, ManagerError, Vote};
 pub use node::MemoryNode;
 pub use op::{Conflict, Draft, Hit, Op, Read, Refusal, Reply, Transaction, Unavailable};
 
+pub use crate::store::compact::MergeRules;
 pub use crate::{
     ids::{Lsn, RecordId, Version},
     store::{Record, RetryId, TransactionId},

@@ -15,6 +15,7 @@ use stormproof_contract::{Clock, Disk, Effects, Input, Node, Reader, RequestId, 
 use super::{
     admit::{self, Obstacle, State},
     batch::{Fate, Joined, OpenBatch},
+    compact::Compaction,
     config::Config,
     decided::Decisions,
     facts::Facts,
@@ -54,6 +55,7 @@ pub struct MemoryNode {
     pub(super) owed: redrive::Redrive<TransactionId>,
     /// The next segment's number.
     pub(super) next_segment: SegmentNo,
+    pub(super) compaction: Compaction,
     /// What was flushed, for whoever inspects; see [`Config::inspectable`].
     pub(super) flushed: Option<Memtable>,
     /// The next transaction's name.
@@ -86,9 +88,10 @@ impl Node for MemoryNode {
                 let answer = self.queries.answer(&op).expect("all but a commit is a query");
                 out.reply(id, answer);
             }
-            // A timer only brings the node to `settle`, which looks at the clock. This node has no peers and starts no
-            // jobs, so nobody has anything to say to it.
-            Input::Timer | Input::Message { .. } | Input::JobSaid { .. } | Input::JobEnded { .. } => {}
+            Input::JobEnded { job, how } => self.job_ended(job, &how, out),
+            // A timer only brings the node to `settle`, which looks at the clock. This node has no peers, and its jobs say
+            // nothing before their end.
+            Input::Timer | Input::Message { .. } | Input::JobSaid { .. } => {}
         }
     }
 

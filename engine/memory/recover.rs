@@ -16,6 +16,7 @@ use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effe
 use super::{
     batch::OpenBatch,
     commit::L1,
+    compact::Compaction,
     config::{Config, metric_number},
     decided::Decisions,
     flush,
@@ -27,7 +28,7 @@ use super::{
     waiting::{ManagerSet, Waiting},
 };
 use crate::{
-    ids::Lsn,
+    ids::{Lsn, Version},
     protocol::{ManagerId, Participant, Verdict, redrive},
     store::{
         self, Batch, Entry, Memtable, Record, StoreError, StoreResult, TransactionId, Write,
@@ -121,6 +122,7 @@ impl Opening<'_> {
             logs: vec![LogNo::FIRST],
             segments: Vec::new(),
             flushed: Flushed::default(),
+            version_floor: Version(0),
             l1: None,
         };
         Ok((log, ManifestFile::create(disk, first)?))
@@ -227,8 +229,9 @@ impl Opening<'_> {
         let doubtful = managers.list.iter().flat_map(|(_, manager)| manager.in_doubt()).map(|(tx, _)| tx.0 + 1).max();
         let next_tx = (u64::from(*incarnation) << 32).max(replayed.next_tx).max(doubtful.unwrap_or(0));
         let Replayed { records, segments, flushed, changed, decided, .. } = replayed;
-        let views =
-            Arc::new(Published::new(View { lsn: log.lsn(), changed, records, segments: segments.into(), index }));
+        let (lsn, version_floor) = (log.lsn(), manifest.current().version_floor);
+        let first = View { lsn, changed, records, version_floor, segments: segments.into(), index };
+        let views = Arc::new(Published::new(first));
         let mut node = MemoryNode {
             config: (*config).clone(),
             shape: self.shape,
@@ -245,6 +248,7 @@ impl Opening<'_> {
             waiting: Waiting::default(),
             owed,
             next_segment: flush::first_segment(*incarnation),
+            compaction: Compaction::default(),
             flushed,
             next_tx: TransactionId(next_tx),
             ask_at: None,

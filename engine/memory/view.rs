@@ -21,6 +21,8 @@ pub(super) struct View {
     pub(super) changed: Lsn,
     /// What was written since the last flush.
     pub(super) records: Memtable,
+    /// Above it begin the versions of a record that nothing is known of.
+    pub(super) version_floor: Version,
     /// What was flushed, the oldest first: a record counts as the last of them has it that knows it, unless it was
     /// written since.
     pub(super) segments: Arc<[Arc<Segment>]>,

@@ -5,6 +5,9 @@
 
 use super::StoreError;
 
+/// No sequence and no number of a file comes near this, so that counting on from one that was read cannot overflow.
+const NUMBER_MAX: u64 = 1 << 63;
+
 /// What is wrong with bytes in memory; [`Flaw::in_file`] says in which file they are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Flaw {
@@ -94,6 +97,15 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn u128(&mut self) -> Result<u128, Flaw> {
         self.array().map(u128::from_le_bytes)
+    }
+
+    /// A number that something is counted with, and will be counted on from.
+    pub(super) fn number(&mut self) -> Result<u64, Flaw> {
+        let begin = self.at;
+        match self.u64()? {
+            number if number <= NUMBER_MAX => Ok(number),
+            other => Err(Flaw::new(begin, format!("at most {NUMBER_MAX}"), other.to_string())),
+        }
     }
 
     /// How many of something follow: no more than `max`, and no more than fit in what is left at `each_min` bytes.

@@ -20,7 +20,7 @@ use super::{
     log::{LogId, LogNo, holds_frames},
     segment::{self, SegmentName, SegmentNo},
 };
-use crate::ids::Lsn;
+use crate::ids::{Lsn, Version};
 
 /// The manifest's path.
 pub const PATH: &str = "manifest";
@@ -30,13 +30,11 @@ pub const TEMPORARY: &str = "manifest.tmp";
 pub const POINTS: [&str; 3] = ["manifest.written", "manifest.synced", "manifest.renamed"];
 
 const MAGIC: [u8; 8] = *b"STORMMAN";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The most segments that are named at a time.
 pub const SEGMENTS_MAX: usize = 4096;
 /// The most files of a log that are named at a time.
 const LOGS_MAX: usize = 1 << 16;
-/// No sequence and no number of a file comes near this, so that counting on from one that was read cannot overflow.
-const NUMBER_MAX: u64 = 1 << 63;
 /// More than the longest manifest.
 const BYTES_MAX: u64 = 1 << 20;
 
@@ -57,6 +55,9 @@ pub struct Manifest {
     pub segments: Vec<SegmentName>,
     /// How much of the log the segments hold.
     pub flushed: Flushed,
+    /// No record that is in none of them, and was there once, had a greater version: a record that is new, as far as is
+    /// known, begins above this one, so that no version is given twice.
+    pub version_floor: Version,
     /// The base file of L1 that deltas build on, where one was merged.
     pub l1: Option<L1Base>,
 }
@@ -172,8 +173,9 @@ impl Manifest {
         self.logs.iter().for_each(|no| put_u64(&mut out, no.0));
         put_u64(&mut out, self.flushed.lsn.0);
         put_u64(&mut out, self.flushed.changed.0);
+        put_u64(&mut out, self.version_floor.0);
         put_u32(&mut out, self.segments.len() as u32);
-        self.segments.iter().for_each(|name| encode_segment(&mut out, name));
+        self.segments.iter().for_each(|name| name.encode(&mut out));
         let crc = crc32c::crc32c(&out);
         put_u32(&mut out, crc);
         out
@@ -209,7 +211,7 @@ impl Manifest {
 
     fn decode_fields(from: &mut Cursor<'_>) -> Result<Manifest, Flaw> {
         let components = from.u32()?;
-        let sequence = number(from)?;
+        let sequence = from.number()?;
         let log = LogId(from.u128()?);
         let begin = from.position();
         let [metric, has_l1, 0, 0] = from.array()? else { return Err(Flaw::new(begin + 2, "zeros", "others")) };
@@ -220,52 +222,22 @@ impl Manifest {
             other => return Err(Flaw::new(begin + 1, "0 (no base of L1) or 1", other.to_string())),
         };
         let logs = Self::decode_logs(from)?;
-        let flushed = Flushed { lsn: Lsn(number(from)?), changed: Lsn(number(from)?) };
-        let count = from.count("segments", SEGMENTS_MAX, SEGMENT_BYTES)?;
-        let segments = (0..count).map(|_| decode_segment(from)).collect::<Result<_, _>>()?;
-        Ok(Manifest { sequence, log, components, metric, logs, segments, flushed, l1 })
+        let flushed = Flushed { lsn: Lsn(from.number()?), changed: Lsn(from.number()?) };
+        let version_floor = Version(from.number()?);
+        let count = from.count("segments", SEGMENTS_MAX, SegmentName::BYTES)?;
+        let segments = (0..count).map(|_| SegmentName::decode(from)).collect::<Result<_, _>>()?;
+        Ok(Manifest { sequence, log, components, metric, logs, segments, flushed, version_floor, l1 })
     }
 
     /// One file at least, and none before an earlier one.
     fn decode_logs(from: &mut Cursor<'_>) -> Result<Vec<LogNo>, Flaw> {
         let begin = from.position();
         let count = from.count("log files", LOGS_MAX, 8)?;
-        let logs: Vec<LogNo> = (0..count).map(|_| number(from).map(LogNo)).collect::<Result<_, _>>()?;
+        let logs: Vec<LogNo> = (0..count).map(|_| from.number().map(LogNo)).collect::<Result<_, _>>()?;
         if logs.is_empty() || !logs.is_sorted_by(|one, next| one < next) {
             return Err(Flaw::new(begin, "log files in ascending order", format!("{logs:?}")));
         }
         Ok(logs)
-    }
-}
-
-/// The bytes of a segment's name.
-const SEGMENT_BYTES: usize = 5 * 8 + Digest::LEN;
-
-fn encode_segment(out: &mut Vec<u8>, name: &SegmentName) {
-    put_u64(out, name.no.0);
-    put_u64(out, name.bytes);
-    out.extend_from_slice(&name.digest.0);
-    put_u64(out, name.upto.0);
-    put_u64(out, name.entries);
-    put_u64(out, name.live);
-}
-
-fn decode_segment(from: &mut Cursor<'_>) -> Result<SegmentName, Flaw> {
-    Ok(SegmentName {
-        no: SegmentNo(number(from)?),
-        bytes: number(from)?,
-        digest: Digest(from.array()?),
-        upto: Lsn(number(from)?),
-        entries: number(from)?,
-        live: number(from)?,
-    })
-}
-
-fn number(from: &mut Cursor<'_>) -> Result<u64, Flaw> {
-    let begin = from.position();
-    match from.u64()? {
-        number if number <= NUMBER_MAX => Ok(number),
-        other => Err(Flaw::new(begin, format!("at most {NUMBER_MAX}"), other.to_string())),
     }
 }
 
@@ -289,7 +261,9 @@ mod tests {
         let digest = Digest([3; 16]);
         let segment = SegmentName { no: SegmentNo(6), bytes: 900, digest, upto: Lsn(8), entries: 5, live: 4 };
         let flushed = Flushed { lsn: Lsn(8), changed: Lsn(7) };
-        Manifest { sequence: 5, log: LogId(77), components: 960, metric: 2, logs, segments: vec![segment], flushed, l1 }
+        let (log, version_floor) = (LogId(77), Version(12));
+        let segments = vec![segment];
+        Manifest { sequence: 5, log, components: 960, metric: 2, logs, segments, flushed, version_floor, l1 }
     }
 
     fn created(disk: &Arc<TestDisk>) -> (Arc<dyn Disk>, ManifestFile) {
@@ -341,11 +315,11 @@ mod tests {
     #[test]
     fn a_later_format_is_named() {
         let mut bytes = manifest().encode();
-        bytes[8] = 3;
+        bytes[8] = 4;
         let len = bytes.len() - 4;
         let crc = crc32c::crc32c(&bytes[..len]);
         bytes[len..].copy_from_slice(&crc.to_le_bytes());
-        let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 2, found: 3 };
+        let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 3, found: 4 };
         assert_eq!(Manifest::decode(&bytes), Err(expected));
     }
 

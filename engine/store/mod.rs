@@ -19,6 +19,7 @@
 
 pub mod batch;
 mod codec;
+pub mod compact;
 mod digest;
 mod error;
 mod files;

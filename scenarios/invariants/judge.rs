@@ -94,12 +94,13 @@ impl MemoryJudge {
             findings.check(&D2, "killed during the vote, and committed", nothing_new);
         }
         // What could not be removed, or belongs to a participant that could not be told the end yet, is left, and
-        // nothing believes it. Once nothing fails any more it has to be gone.
+        // nothing believes it; and an orphan goes on writing. Once nothing fails any more it has to be gone.
         let could = |kind| !delivered.contains_key(&kind);
         let swept = !facts.l1_is_stale()
             && facts.owed.is_empty()
             && could(FaultKind::RemoveError)
-            && could(FaultKind::ListError);
+            && could(FaultKind::ListError)
+            && could(FaultKind::JobOrphan);
         if swept || self.encore {
             findings.check(&D4, "a temporary file is left", recovery::has_swept(files, &facts));
         }

@@ -87,7 +87,8 @@ pub fn adds_nothing(facts: &Facts, before: &Known, died_after: &str) -> Result<(
 
 /// D7: nothing was under way, and so nothing has changed.
 pub fn is_the_same(before: &Facts, now: &Facts) -> Result<(), String> {
-    let (before, now) = (audit::lasting(before), audit::lasting(now));
+    let floor = before.version_floor.max(now.version_floor);
+    let (before, now) = (audit::lasting(before, floor), audit::lasting(now, floor));
     if before == now { Ok(()) } else { Err(format!("it was {before:?}, it is {now:?}")) }
 }
 

@@ -38,6 +38,8 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
+use stormproof_engine::{driver, memory::Engine};
+
 pub use cases::{CASES, Case};
 pub use report::{CaseReport, Failure, Kill, Report, Tally};
 
@@ -148,9 +150,12 @@ impl Options<'_> {
     }
 }
 
-/// Runs the engine, if this process was started to be it. Does not return before it is over, and then gives what the
+/// Runs the engine, or a job of it, if this process was started to be that. Does not return before it is over, and then gives what the
 /// process should exit with.
 pub fn run_child() -> Option<ExitCode> {
+    if let Some(dir) = driver::job_child_dir() {
+        return Some(driver::run_job_child(&Engine, &dir));
+    }
     let mut arguments = env::args_os().skip(1);
     let is_child = arguments.next().is_some_and(|first| first == child::ARGUMENT);
     is_child.then(|| arguments.next().map_or(ExitCode::from(2), |dir| child::run(Path::new(&dir))))

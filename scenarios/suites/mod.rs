@@ -2,6 +2,7 @@
 //! replicated register instead: what the engine will need of the network is proven there first.
 
 pub mod commit;
+pub mod compaction;
 pub mod flush;
 pub mod isolation;
 pub mod recovery;
@@ -23,6 +24,7 @@ pub fn all(vectors: Option<&Arc<Vectors>>) -> Vec<Box<dyn Suite>> {
         Box::new(commit::suite(vectors.cloned())),
         Box::new(wal::suite(vectors.cloned())),
         Box::new(flush::suite(vectors.cloned())),
+        Box::new(compaction::suite(vectors.cloned())),
         Box::new(retry::suite(vectors.cloned())),
         Box::new(recovery::suite(vectors.cloned())),
         Box::new(isolation::suite(vectors.cloned())),

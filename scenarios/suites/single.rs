@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use stormproof_contract::{Role, Tick};
 use stormproof_engine::memory::{
-    Config, Engine, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat, Managers, Metric,
+    Config, Engine, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat, Managers, MergeRules, Metric,
 };
 use stormproof_sim::{
     check::invariant::Invariant,
@@ -40,6 +40,12 @@ pub struct Params {
     /// How many records are written before they are flushed.
     #[serde(default = "flush_records")]
     pub flush_records: usize,
+    /// How many segments are merged at least; 0: none ever are.
+    #[serde(default)]
+    pub merge_run_min: usize,
+    /// The share of removals above which all segments are merged.
+    #[serde(default)]
+    pub tombstones_percent: u64,
     /// How many rows a search compares before it lets others run.
     #[serde(default = "search_step_rows")]
     pub search_step_rows: usize,
@@ -90,6 +96,8 @@ impl Params {
             l1_persist,
             log_file_bytes: *dice.pick(&[4096, 16_384, 65_536]),
             flush_records: *dice.pick(&[2, 5, 16, flush_records(), flush_records()]),
+            merge_run_min: *dice.pick(&[2, 4]),
+            tombstones_percent: *dice.pick(&[20, 100]),
             search_step_rows: search_step_rows(),
             ledger: LedgerConfig::default(),
             habits: Habits {
@@ -116,6 +124,7 @@ impl Params {
             log_file_bytes: self.log_file_bytes,
             l1_persist: self.l1_persist,
             flush_records: self.flush_records,
+            compaction: MergeRules { run_min: self.merge_run_min, tombstones_percent: self.tombstones_percent },
             inspectable: true,
             search_step_rows: self.search_step_rows,
             managers,
@@ -188,6 +197,7 @@ impl Scenario for Single {
             with(&|simpler| simpler.log_format = LogFormat::Binary),
             with(&|simpler| simpler.log_file_bytes = 65_536),
             with(&|simpler| simpler.l1_persist = plain),
+            with(&|simpler| simpler.merge_run_min = 0),
             with(&|simpler| simpler.flush_records = flush_records()),
             with(&|simpler| simpler.habits.keys = 1),
             with(&|simpler| simpler.habits.mix = Mix::even()),

@@ -91,9 +91,9 @@ fn what_was_decided_is_remembered_when_the_log_no_longer_has_it() {
     let refused = bench.commit(insert(50, 2, 0.0));
     assert!(matches!(refused, Reply::Refused(Refusal::Duplicate { .. })), "{refused:?}");
     fill(&mut bench, 3..=4);
-    let before = audit::lasting(&bench.facts()).decisions;
+    let before = audit::lasting(&bench.facts(), Version(0)).decisions;
     bench.reopen();
-    assert_eq!(audit::lasting(&bench.facts()).decisions, before);
+    assert_eq!(audit::lasting(&bench.facts(), Version(0)).decisions, before);
     assert_eq!(committed(&bench.commit(upsert(1, 1, 99.0))), Lsn(1), "a late copy is told what the first was told");
     assert_eq!(bench.commit(insert(50, 70, 0.0)), Reply::Refused(Refusal::Earlier));
     assert_eq!(bench.get(1).map(|it| it.version), Some(Version(1)));

@@ -1,6 +1,7 @@
 //! Tests of a node as a whole, on a disk in memory. What a crash leaves is tried elsewhere, in a simulated world; here
 //! a node is dropped between calls, files are damaged by hand, and single calls fail.
 
+mod compact;
 mod flush;
 mod managers;
 mod model;
@@ -17,7 +18,8 @@ use std::{
 };
 
 use stormproof_contract::{
-    Boot, BootError, Clock, Disk, Effect, Effects, Input, Node, NodeId, OpId, RequestId, Role, System, Tick, WallTime,
+    Boot, BootError, Bytes, Clock, Disk, Effect, Effects, Input, JobEnd, JobId, JobStep, Node, NodeId, OpId, RequestId,
+    Role, System, Tick, WallTime,
 };
 
 use super::*;
@@ -47,6 +49,8 @@ struct Bench {
     asked: u64,
     replies: BTreeMap<u64, Vec<Reply>>,
     notes: Vec<&'static str>,
+    /// Jobs that were started and did nothing yet.
+    jobs: Vec<(JobId, Bytes)>,
     halted: bool,
 }
 
@@ -90,6 +94,7 @@ impl Bench {
             asked: 0,
             replies: BTreeMap::new(),
             notes: Vec::new(),
+            jobs: Vec::new(),
             halted: false,
         }
     }
@@ -100,6 +105,7 @@ impl Bench {
         self.node = boot(&self.disk, &self.clock, &self.config, self.boots).expect("a disk that can be opened");
         self.halted = false;
         self.notes.clear();
+        self.jobs.clear();
         self.tick();
     }
 
@@ -140,9 +146,39 @@ impl Bench {
                 Effect::Reply { to, reply } => self.replies.entry(to.op.0).or_default().push(reply),
                 Effect::Note { name, .. } => self.notes.push(name),
                 Effect::Halt { .. } => self.halted = true,
+                Effect::StartJob { job, spec } => self.jobs.push((job, spec)),
                 other => panic!("not expected: {other:?}"),
             }
         }
+    }
+
+    /// Runs what jobs there are, and tells the node how they ended.
+    fn run_jobs(&mut self) {
+        for (job, spec) in std::mem::take(&mut self.jobs) {
+            let how = self.work(&spec);
+            self.end_job(job, how);
+        }
+    }
+
+    fn work(&self, spec: &[u8]) -> JobEnd {
+        let disk = Arc::clone(&self.disk) as Arc<dyn Disk>;
+        let mut job = Engine.job(spec).expect("a job of the engine");
+        loop {
+            match job.step(&mut std::collections::VecDeque::new(), &disk, 3) {
+                Ok(JobStep::More) => {}
+                Ok(JobStep::Done(word)) => return JobEnd::Done(word),
+                Ok(other) => panic!("not expected: {other:?}"),
+                Err(error) => return JobEnd::Failed(error.to_string().into()),
+            }
+        }
+    }
+
+    fn end_job(&mut self, job: JobId, how: JobEnd) {
+        let mut out = Effects::default();
+        self.node.handle(Input::JobEnded { job, how }, &mut out);
+        self.node.settle(&mut out);
+        self.hear(out);
+        self.tick();
     }
 
     /// The one reply to a request, if it came.

@@ -30,13 +30,13 @@ fn everything_is_there_after_a_restart_and_after_another() {
             fill(&mut bench, 11);
             committed(&bench.commit(delete(100, 3)));
             bench.commit(insert(101, 4, 0.0));
-            let before = audit::lasting(&bench.facts());
+            let before = audit::lasting(&bench.facts(), Version(0));
             for _ in 0..2 {
                 bench.reopen();
                 let after = bench.facts();
                 assert!(!after.l1_is_stale() && !bench.noted("l1.rebuilt"), "{l1_persist:?}: {:?}", bench.notes);
-                assert_eq!(audit::lasting(&after).decisions.len(), before.decisions.len());
-                assert_eq!(audit::lasting(&after).records, before.records);
+                assert_eq!(audit::lasting(&after, Version(0)).decisions.len(), before.decisions.len());
+                assert_eq!(audit::lasting(&after, Version(0)).records, before.records);
                 assert_eq!((after.lsn, after.changed), (before.lsn, before.changed));
             }
         }

@@ -25,6 +25,7 @@
 mod decided;
 mod footer;
 mod group;
+mod name;
 mod read;
 mod seal;
 mod write;
@@ -36,53 +37,19 @@ mod tests;
 
 pub use decided::Decided;
 pub use group::{Facts, Keys};
+pub use name::{SegmentName, SegmentNo};
 pub use read::{Segment, Span};
 pub use write::SegmentWriter;
 
 use stormproof_contract::Disk;
 
-use super::{Digest, StoreResult};
-use crate::ids::Lsn;
+use super::StoreResult;
 
 /// The points of making a segment.
 pub const POINTS: [&str; 2] = ["segment.written", "segment.synced"];
 
 /// The directory of segments.
 pub const DIRECTORY: &str = "segments";
-
-/// A segment's number: its name in [`DIRECTORY`]. Never given twice in the life of a database.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SegmentNo(pub u64);
-
-/// What is known of a segment without opening it, and what it must be if it is opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SegmentName {
-    /// Its number.
-    pub no: SegmentNo,
-    /// The length of its file, in bytes.
-    pub bytes: u64,
-    /// Of its footer, which has a digest of all that is before it.
-    pub digest: Digest,
-    /// The last frame of the log whose effect is in it.
-    pub upto: Lsn,
-    /// Records that are known in it, deleted ones too.
-    pub entries: u64,
-    /// Records that are live in it.
-    pub live: u64,
-}
-
-impl SegmentNo {
-    /// The path of its file.
-    pub fn path(self) -> String {
-        format!("{DIRECTORY}/{}", self.0)
-    }
-
-    /// The segment of that path, if it is one.
-    pub fn of_path(path: &str) -> Option<SegmentNo> {
-        let no = SegmentNo(path.strip_prefix(DIRECTORY)?.strip_prefix('/')?.parse().ok()?);
-        (no.path() == path).then_some(no)
-    }
-}
 
 /// The paths of all files in [`DIRECTORY`], whatever they are; none if there is no such directory.
 pub fn list(disk: &dyn Disk) -> StoreResult<Vec<String>> {

@@ -9,7 +9,10 @@ use super::{
     super::{Entry, Record, StoreError, StoreResult, log::LogId, samples, test_disk::TestDisk},
     *,
 };
-use crate::ids::{RecordId, Version};
+use crate::{
+    ids::{Lsn, RecordId, Version},
+    store::Digest,
+};
 
 const LOG: LogId = LogId(77);
 const NO: SegmentNo = SegmentNo(5);

@@ -1,0 +1,60 @@
+//! Which segments to merge next.
+//!
+//! **Size-tiered.** Looked at from the newest, a run grows towards the older ones while the next is at most as large as all
+//! of the run together. Runs of `run_min` and more are merged. So the sizes left over at least double from each segment to
+//! the older one but for the newest few: there are about log2(n / `run_min`) + `run_min` segments, and a record is written
+//! again about log2(n / `run_min`) times in its life, `n` being how many flushes there were.
+//!
+//! **Removals.** Those of the oldest segments hide nothing and take room, but only a run that begins with the oldest segment
+//! can leave them out. Once they are more than `tombstones_percent` of all entries, everything is merged.
+
+use std::ops::Range;
+
+use crate::store::segment::SegmentName;
+
+/// The rules by which segments are merged, and their parameters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MergeRules {
+    /// The least number of segments that are merged for their sizes. 0: nothing is ever merged.
+    pub run_min: usize,
+    /// The share of removals among all entries above which everything is merged, in percent.
+    pub tombstones_percent: u64,
+}
+
+/// What to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// All is well.
+    DoNothing,
+    /// Make one segment of these, by their places in the manifest.
+    Merge(Range<usize>),
+}
+
+impl MergeRules {
+    /// What to do about these segments, the oldest first.
+    pub fn decide(&self, segments: &[SegmentName]) -> Decision {
+        if self.run_min == 0 {
+            return Decision::DoNothing;
+        }
+        let entries: u64 = segments.iter().map(|name| name.entries).sum();
+        let removals: u64 = segments.iter().map(|name| name.entries - name.live.min(name.entries)).sum();
+        if removals.saturating_mul(100) > entries.saturating_mul(self.tombstones_percent) {
+            return Decision::Merge(0..segments.len());
+        }
+        let run = run_of_newest(segments);
+        if run.len() >= self.run_min.max(2) { Decision::Merge(run) } else { Decision::DoNothing }
+    }
+}
+
+/// The newest segments, as far back as each is at most as large as all behind it together.
+fn run_of_newest(segments: &[SegmentName]) -> Range<usize> {
+    let (mut first, mut bytes) = (segments.len(), 0_u64);
+    for (at, name) in segments.iter().enumerate().rev() {
+        if first < segments.len() && name.bytes > bytes {
+            break;
+        }
+        first = at;
+        bytes = bytes.saturating_add(name.bytes);
+    }
+    first..segments.len()
+}
