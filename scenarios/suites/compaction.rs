@@ -129,6 +129,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
     let mut tuning = tuning(dice);
     // Reading what was flushed takes a while, and only the answer to its last attempt tells a client that a file is damaged.
     tuning.patience = Time::millis(200);
+    tuning.job_latency.max = *dice.pick(&[Time::micros(200), Time::millis(2), Time::millis(20)]);
     let faults = match CASES[case].name {
         "death" => deaths(dice),
         "job-dies" => {
@@ -136,7 +137,11 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             (1..=dice.between(1, 3) as u32).map(|id| job_dies(id, dice)).collect()
         }
         "orphan" => {
-            let mut faults = vec![behind(1, FaultKind::JobOrphan, dice)];
+            // A slow job has a long life after its node, and one that was only begun still has all its files to open.
+            (tuning.job_latency.max, tuning.query_latency.max) = (Time::millis(20), Time::millis(20));
+            let (hit, nth) = (dice.between(1, 3) as u32, dice.between(1, 40).min(dice.between(1, 40)) as u32);
+            let at = Trigger::Beyond { name: "compact.begun".into(), hit, nth, after: dice.percent(50) };
+            let mut faults = vec![Fault::new(1, FaultKind::JobOrphan, at)];
             if dice.percent(50) {
                 let (step, hit) = (*dice.pick(&STEPS), dice.between(1, 3) as u32);
                 faults.push(death_behind(2, &DEATHS, step, hit, 20, dice));
