@@ -10,6 +10,7 @@ use stormproof_contract::{DiskResult, Effects};
 
 use super::{
     batch::OpenBatch,
+    held::Ended,
     node::MemoryNode,
     op::{Reply, Unavailable},
     view::View,
@@ -49,6 +50,8 @@ struct Flight {
     frame: Batch,
     /// What to answer if it comes to nothing.
     unavailable: Unavailable,
+    /// How it has ended.
+    ended: Ended,
 }
 
 impl Flight {
@@ -57,7 +60,7 @@ impl Flight {
         next.lsn = lsn;
         let frame = Batch { votes: Vec::new(), transactions: batch.transactions() };
         frame.writes().for_each(|write| next.apply(lsn, write));
-        Flight { batch, next, frame, unavailable: Unavailable::Busy }
+        Flight { batch, next, frame, unavailable: Unavailable::Busy, ended: Ended::Unwritten }
     }
 
     fn lsn(&self) -> Lsn {
@@ -93,10 +96,18 @@ impl Flight {
 impl MemoryNode {
     /// Commits the open batch, and answers all of it, unless the process has to stop.
     pub(super) fn commit_batch(&mut self, out: &mut Effects<Reply>) {
+        let ended = self.try_batch(false, out);
+        self.hear_of_batch(ended, out);
+    }
+
+    /// The same, and says how it ended. If `even_empty`, a frame is written also where nothing needs one: to find out whether
+    /// that is possible.
+    pub(super) fn try_batch(&mut self, even_empty: bool, out: &mut Effects<Reply>) -> Ended {
         let batch = std::mem::take(&mut self.open);
-        if !batch.needs_frame() {
+        if !batch.needs_frame() && !even_empty {
             let lsn = self.views.newest().lsn;
-            return batch.joined.iter().for_each(|joined| joined.answer(lsn, out));
+            batch.joined.iter().for_each(|joined| joined.answer(lsn, out));
+            return Ended::Unwritten;
         }
         let mut machine = Commit::new(batch.votes());
         let mut flight = Flight::new(batch, &self.views.newest());
@@ -109,6 +120,7 @@ impl MemoryNode {
                 todo.extend(outputs.drain(..));
             }
         }
+        flight.ended
     }
 
     /// Does one thing, and says what came of it where the machine waits for that.
@@ -124,12 +136,18 @@ impl MemoryNode {
             Output::Finish(who) => return Some(self.finish(who, flight)),
             Output::Owe(who) => self.owe(who, Verdict::Committed, out),
             Output::Publish => self.publish(flight, out),
-            Output::Answer => flight.batch.joined.iter().for_each(|joined| joined.answer(flight.lsn(), out)),
+            Output::Answer => {
+                flight.ended = Ended::Durable;
+                flight.batch.joined.iter().for_each(|joined| joined.answer(flight.lsn(), out));
+            }
             Output::Abort(who) => self.abort(who, flight, out),
-            Output::Refuse(_) => flight.batch.joined.iter().for_each(|joined| {
-                joined.tell(&Reply::Unavailable(flight.unavailable.clone()), out);
-            }),
+            Output::Refuse(_) => {
+                flight.ended = Ended::Off;
+                let answer = Reply::Unavailable(flight.unavailable.clone());
+                flight.batch.joined.iter().for_each(|joined| joined.tell(&answer, out));
+            }
             Output::Halt(why) => {
+                flight.ended = Ended::Doubtful;
                 self.halted = true;
                 out.halt(why);
             }

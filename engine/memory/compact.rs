@@ -54,6 +54,7 @@ impl MemoryNode {
     /// Whether there is something to be done about the segments now.
     pub(super) fn wants_compaction(&self) -> bool {
         match &self.compaction {
+            _ if !self.is_well() => false,
             Compaction::Idle => self.next_merge() != Decision::DoNothing,
             Compaction::Made { .. } => true,
             Compaction::Running { .. } | Compaction::Stuck => false,

@@ -7,6 +7,7 @@ use stormproof_contract::{BootError, Disk, Tick};
 
 use super::manager::DataManager;
 use crate::{
+    protocol::degrade,
     store::{
         batch::{PARTICIPANT_BYTES_MAX, VOTES_MAX},
         compact::MergeRules,
@@ -46,6 +47,8 @@ pub struct Config {
     pub answers_max: u32,
     /// How many rows a search compares before it lets others run.
     pub search_step_rows: usize,
+    /// What becomes of writes while the disk fails.
+    pub degrade: degrade::Config,
     /// Foreign managers.
     pub managers: Managers,
     /// How long a transaction waits for its managers' votes.
@@ -136,6 +139,7 @@ impl Default for Config {
             records_max: 10_000_000,
             answers_max: 10_000,
             search_step_rows: 4096,
+            degrade: degrade::Config::default(),
             managers: Managers::none(),
             vote_timeout: Tick::secs(5),
             waiting_max: 1024,
@@ -155,6 +159,13 @@ impl Config {
             ("answers_max", self.answers_max.into(), 1),
             ("search_step_rows", self.search_step_rows as u64, 1),
             ("waiting_max", self.waiting_max as u64, 1),
+            ("degrade.breaker.failures_max", self.degrade.breaker.failures_max.into(), 1),
+            ("degrade.breaker.trials_max", self.degrade.breaker.trials_max.into(), 1),
+            ("degrade.breaker.successes_needed", self.degrade.breaker.successes_needed.into(), 1),
+            ("degrade.breaker.open_for", self.degrade.breaker.open_for.0, 1),
+            ("degrade.queue.writes_max", self.degrade.queue.writes_max as u64, 1),
+            ("degrade.queue.bytes_max", self.degrade.queue.bytes_max as u64, 1),
+            ("degrade.queue.drain_max", self.degrade.queue.drain_max as u64, 1),
             ("again_after", self.again_after.0, 1),
             ("vote_timeout", self.vote_timeout.0, 1),
         ];

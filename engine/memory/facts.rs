@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{decided::Decision, node::MemoryNode};
 use crate::{
     ids::{Lsn, RecordId, Version},
-    protocol::{Participant, Verdict},
+    protocol::{Participant, Verdict, breaker},
     store::{Entry, Memtable, Record, RetryId, TransactionId},
     vector::Shape,
 };
@@ -34,6 +34,10 @@ pub struct Facts {
     pub rows: Vec<IndexRow>,
     /// What was decided, in that order.
     pub decisions: Vec<(RetryId, Decision)>,
+    /// Writes that are held, in order.
+    pub held: Vec<RetryId>,
+    /// Whether the breaker lets writes be tried.
+    pub breaker: BreakerFacts,
     /// Transactions that wait for their managers.
     pub waiting: Vec<(RetryId, TransactionId)>,
     /// Verdicts that are still owed.
@@ -55,6 +59,34 @@ pub struct IndexRow {
     pub version: Version,
     /// Its vector.
     pub vector: Vec<f32>,
+}
+
+/// In which state the breaker of writes is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerFacts {
+    /// Writes are tried.
+    Closed {
+        /// How many batches have failed in a row.
+        failures: u32,
+    },
+    /// None is.
+    Open,
+    /// It is being tried whether it is over.
+    HalfOpen {
+        /// How many batches went well since.
+        successes: u32,
+    },
+}
+
+impl BreakerFacts {
+    fn of(state: breaker::State) -> Self {
+        match state {
+            breaker::State::Closed { failures } => BreakerFacts::Closed { failures },
+            breaker::State::Open { .. } => BreakerFacts::Open,
+            breaker::State::HalfOpen { successes, .. } => BreakerFacts::HalfOpen { successes },
+        }
+    }
 }
 
 /// A verdict that a participant has not taken yet.
@@ -109,6 +141,8 @@ impl Facts {
             deleted,
             rows: view.index.iter().map(row).collect(),
             decisions,
+            held: node.writes.held().map(|held| held.retry).collect(),
+            breaker: BreakerFacts::of(node.writes.breaker()),
             waiting: node.waiting.list.iter().map(|(&tx, pending)| (pending.retry, tx)).collect(),
             owed: node.owed.owed().map(|(who, verdict)| owed(node, who, verdict)).collect(),
             managers: managers(node),

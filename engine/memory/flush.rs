@@ -31,7 +31,7 @@ impl MemoryNode {
         let view = self.views.newest();
         let much =
             view.records.entries() >= self.config.flush_records || view.records.weight() > self.config.flush_bytes;
-        much && view.segments.len() < SEGMENTS_MAX
+        self.is_well() && much && view.segments.len() < SEGMENTS_MAX
     }
 
     /// Flushes, or leaves all as it was, to be tried again.

@@ -10,6 +10,7 @@ use super::{node::MemoryNode, op::Reply};
 use crate::{
     protocol::{
         Participant, Verdict,
+        degrade::Level,
         redrive::{Input, Output},
     },
     store::{StoreResult, TransactionId},
@@ -25,15 +26,26 @@ impl MemoryNode {
             if self.wants_flush() {
                 self.flush(out);
             }
-            self.merge(out);
+            if self.wants_merge() {
+                self.merge(out);
+            }
             if self.wants_compaction() {
                 self.compact(out);
             }
         }
-        if self.again_at.is_none() && (self.wants_flush() || self.l1.wants_merge() || self.wants_compaction()) {
+        if self.again_at.is_none() && (self.wants_flush() || self.wants_merge() || self.wants_compaction()) {
             // In a batch of its own, so that the answers of this one need not wait for it.
             self.again_at = Some(now);
         }
+    }
+
+    /// Whether the disk takes writes: if not, it is not asked for large ones either.
+    pub(super) fn is_well(&self) -> bool {
+        self.level() == Level::Normal
+    }
+
+    fn wants_merge(&self) -> bool {
+        self.is_well() && self.l1.wants_merge()
     }
 
     /// Has what failed be tried again a while later.
@@ -81,9 +93,6 @@ impl MemoryNode {
     }
 
     fn merge(&mut self, out: &mut Effects<Reply>) {
-        if !self.l1.wants_merge() {
-            return;
-        }
         match self.l1.write_afresh(&self.views.newest(), &mut self.manifest) {
             Ok(()) => out.note("l1.merged", &[("lsn", self.l1.base.0)]),
             Err(_) => self.again_later(),

@@ -10,6 +10,7 @@
 //! | `commit`, `waiting`, `maintain` | perform `protocol`'s `commit`, `prepare` and `redrive` |
 //! | `view`, `query`, `fetch` | the published state, queries on it, and how they read records from segments |
 //! | `flush`, `compact` | making a segment of what was written since the last one; one of several |
+//! | `held` | writes that are held while the disk cannot take them |
 //! | `l1`, `load` | the files of the exact index: writing them, reading them back |
 //! | `recover` | opening a node on whatever its disk holds |
 //! | `manager`, `ledger` | what a foreign manager is; the simplest one |
@@ -19,6 +20,7 @@
 //! # Notes
 //! A node tells its observer: `commit.batch` {lsn, n}, `conflict`, `retry.deduplicated`, `l1.stale` {upto},
 //! `l1.repaired`, `l1.rebuilt` {lsn}, `l1.merged` {lsn}, `flush` {lsn, records}, `flush.failed`,
+//! `degraded`, `degraded.over`, `write.queued` {ahead}, `write.turned_away`, `write.drained` {n},
 //! `compacted` {segments, entries}, `compaction.failed` {damaged},
 //! `log.tail_truncated` {lsn}, `recover.redone` {n},
 //! `participant.refused` {manager}, `participant.timed_out` {manager}, `participant.redriven`.
@@ -34,6 +36,7 @@ mod engine;
 mod facts;
 mod fetch;
 mod flush;
+mod held;
 mod l1;
 mod ledger;
 mod load;
@@ -53,15 +56,18 @@ mod tests;
 pub use config::{Config, ConfigError, KernelChoice, L1Persist, LogFormat, MakeManager, Managers};
 pub use decided::{Decision, Outcome};
 pub use engine::Engine;
-pub use facts::{Facts, IndexRow, ManagerFacts, Owed};
+pub use facts::{BreakerFacts, Facts, IndexRow, ManagerFacts, Owed};
 pub use ledger::{Ledger, LedgerConfig};
 pub use manager::{DataManager, ManagerError, Vote};
 pub use node::MemoryNode;
 pub use op::{Conflict, Draft, Hit, Op, Read, Refusal, Reply, Transaction, Unavailable};
 
-pub use crate::store::compact::MergeRules;
 pub use crate::{
     ids::{Lsn, RecordId, Version},
     store::{Record, RetryId, TransactionId},
     vector::Metric,
+};
+pub use crate::{
+    protocol::{breaker, degrade},
+    store::compact::MergeRules,
 };

@@ -3,12 +3,12 @@
 //! | in | is done |
 //! |---|---|
 //! | [`Node::handle`] | a query is answered; a transaction is judged, and joins the open batch or waits for its managers |
-//! | [`Node::settle`] | votes are gathered, the batch is committed, what failed before is tried again |
+//! | [`Node::settle`] | votes are gathered, the batch is committed, what is held or failed before is tried again |
 //!
 //! Invariants: the published view is the log's effect up to its last durable frame; no answer that a crash could make
 //! untrue leaves the node; once halted, it does nothing more.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use stormproof_contract::{Clock, Disk, Effects, Input, Node, Reader, RequestId, Tick};
 
@@ -26,9 +26,9 @@ use super::{
     waiting::{Answer, ManagerSet, Pending, Waiting},
 };
 use crate::{
-    protocol::{Digest, ManagerId, Participant, Verdict, prepare, redrive},
+    protocol::{Digest, ManagerId, Participant, Verdict, degrade::Degrade, prepare, redrive},
     store::{
-        self, Memtable, StoreError, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile,
+        self, Memtable, RetryId, StoreError, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile,
         segment::SegmentNo,
     },
     vector::Shape,
@@ -52,6 +52,10 @@ pub struct MemoryNode {
     pub(super) decided: Decisions,
     pub(super) open: OpenBatch,
     pub(super) waiting: Waiting,
+    /// Whether writes are tried, and those that are held.
+    pub(super) writes: Degrade<Arc<Transaction>>,
+    /// The names of those.
+    pub(super) held: BTreeSet<RetryId>,
     pub(super) owed: redrive::Redrive<TransactionId>,
     /// The next segment's number.
     pub(super) next_segment: SegmentNo,
@@ -106,6 +110,9 @@ impl Node for MemoryNode {
             self.commit_batch(out);
         }
         if !self.halted {
+            self.try_held(out);
+        }
+        if !self.halted {
             self.maintain(out);
         }
     }
@@ -115,7 +122,7 @@ impl Node for MemoryNode {
             return None;
         }
         let notes = (!self.boot_notes.is_empty()).then_some(Tick(0));
-        [notes, self.ask_at, self.again_at].into_iter().flatten().min()
+        [notes, self.ask_at, self.again_at, self.writes.due()].into_iter().flatten().min()
     }
 
     fn reader(&self) -> Option<Arc<dyn Reader<Op, Reply>>> {
@@ -145,9 +152,13 @@ impl MemoryNode {
         if self.open.ask_again(transaction.retry, attempt) || self.waiting.ask_again(transaction.retry, attempt) {
             return out.note("retry.deduplicated", &[]);
         }
+        if self.is_held(transaction.retry, attempt, out) {
+            return out.note("retry.deduplicated", &[]);
+        }
         if let Err(refusal) = admit::form(&transaction, &self.config, self.shape) {
             return out.reply(attempt, Reply::Refused(refusal));
         }
+        let Some(transaction) = self.let_in(attempt, transaction, out) else { return };
         self.make_room(out);
         if self.halted {
             return;
@@ -162,7 +173,7 @@ impl MemoryNode {
     }
 
     /// What the transaction writes, if what it rests on holds.
-    fn judge(&self, transaction: &Transaction) -> Result<Vec<Write>, Obstacle> {
+    pub(super) fn judge(&self, transaction: &Transaction) -> Result<Vec<Write>, Obstacle> {
         let view = &self.views.newest();
         let state = State { view, batch: &self.open, held: self.waiting.held() };
         admit::judge(transaction, &state, &self.config)?;
@@ -208,7 +219,7 @@ impl MemoryNode {
         }
     }
 
-    fn push(&mut self, joined: Joined) {
+    pub(super) fn push(&mut self, joined: Joined) {
         let view = self.views.newest();
         self.open.join(joined, |id| view.version_of_live(id).is_some());
     }
@@ -283,7 +294,7 @@ impl MemoryNode {
         }
     }
 
-    fn take_tx(&mut self) -> TransactionId {
+    pub(super) fn take_tx(&mut self) -> TransactionId {
         let tx = self.next_tx;
         self.next_tx = TransactionId(tx.0 + 1);
         tx

@@ -6,9 +6,11 @@
 //! | [`Reply::Committed`] | every effect is durable, and visible to every query that starts from now on |
 //! | [`Reply::Conflict`], [`Reply::Refused`] | no effect, now or ever: a copy of the request that arrives later cannot take effect either |
 //! | [`Reply::Unavailable`] | no effect so far. A copy that still travels, or a retry, may yet commit |
+//! | [`Reply::Queued`] | that it is held in the memory of the node, in the order of arrival. It may yet commit, or be refused, or be lost with the process. Retry to find out |
 //! | none | nothing: it may have committed. Retry under the same [`RetryId`] to find out |
 //!
-//! A history checker may therefore take `Conflict` and `Refused` for failures, and has to leave `Unavailable` open.
+//! A history checker may therefore take `Conflict` and `Refused` for failures, and has to leave `Unavailable` and `Queued`
+//! open.
 //!
 //! Every answer to a query names the LSN it was read at: it shows all commits up to that one, and no other.
 
@@ -118,6 +120,11 @@ pub enum Reply {
     Refused(Refusal),
     /// Not now.
     Unavailable(Unavailable),
+    /// Held until the disk takes writes again: it is not durable.
+    Queued {
+        /// How many were held before it.
+        ahead: u64,
+    },
     /// The records asked for, in the order asked, without those that do not exist.
     Records {
         /// As of.
@@ -240,6 +247,9 @@ pub enum Unavailable {
     ReadOnly,
     /// Too many transactions are waiting for their managers.
     Busy,
+    /// The disk takes no writes at present, and as many are held as the node holds; or the transaction names foreign
+    /// managers, so that it cannot be held.
+    Degraded,
 }
 
 impl Transaction {
@@ -254,6 +264,16 @@ impl Transaction {
             deletes: Vec::new(),
             managers: Vec::new(),
         }
+    }
+
+    /// About what it weighs in memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let draft = |draft: &Draft| {
+            let attributes: usize = draft.attributes.iter().map(|(name, value)| name.len() + value.len() + 48).sum();
+            128 + 4 * draft.vector.len() + draft.text.len() + attributes + 8 * draft.links.len()
+        };
+        let drafts: usize = self.inserts.iter().chain(&self.upserts).map(draft).sum();
+        256 + drafts + 24 * self.reads.len() + 8 * self.deletes.len()
     }
 }
 

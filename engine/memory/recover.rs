@@ -9,7 +9,10 @@
 //! Every step changes nothing but what the steps before it have settled, so a crash in the middle, and another recovery
 //! after it, ends in the same state.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effect, Effects};
 
@@ -29,7 +32,7 @@ use super::{
 };
 use crate::{
     ids::{Lsn, Version},
-    protocol::{ManagerId, Participant, Verdict, redrive},
+    protocol::{ManagerId, Participant, Verdict, degrade::Degrade, redrive},
     store::{
         self, Batch, Entry, Memtable, Record, StoreError, StoreResult, TransactionId, Write,
         l1::{self, L1Name},
@@ -246,6 +249,8 @@ impl Opening<'_> {
             decided,
             open: OpenBatch::default(),
             waiting: Waiting::default(),
+            writes: Degrade::new(config.degrade),
+            held: BTreeSet::new(),
             owed,
             next_segment: flush::first_segment(*incarnation),
             compaction: Compaction::default(),

@@ -6,6 +6,7 @@
 //! | machine | decides |
 //! |---|---|
 //! | [`breaker`] | whether a call is worth trying, after some have failed |
+//! | [`degrade`] | what becomes of writes while the disk cannot take them |
 //! | [`prepare`] | whether the foreign managers of one transaction all vote for it |
 //! | [`commit`] | the fate of one batch: the vote of L1, the decision in the log, the finish of every participant |
 //! | [`redrive`] | what a participant is told again that failed to hear its verdict, or died in doubt |
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod breaker;
 pub mod commit;
+pub mod degrade;
 pub mod prepare;
 pub mod redrive;
 

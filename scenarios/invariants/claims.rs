@@ -22,5 +22,6 @@ claims! {
     Q1: "Q1", "answers of the exact index are exactly the brute-force answers, sorted";
     Q3: "Q3", "a deleted record never returns, an old version never ranks, every hit is the record itself";
     Q4: "Q4", "an acknowledged record is found by the next query that should find it";
+    B1: "B1", "the breaker changes its state as it may; held writes take effect in their order, none twice, none is forgotten";
     T1: "T1", "histories are serializable, and each key is linearizable";
 }

@@ -17,8 +17,9 @@ use stormproof_sim::{
 };
 
 use super::{
-    claims::{D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
+    claims::{B1, D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
     contents::{self, Asked},
+    degradation,
     reads::{self, Wrong},
     recovery::{self, Acknowledged, Known},
     transactions,
@@ -114,12 +115,18 @@ impl MemoryJudge {
 
     fn settled(&mut self, facts: Facts, findings: &mut Findings) {
         tiers_agree(&facts, findings);
+        if let Some(last) = &self.last {
+            findings.check(&B1, "a held write went astray", degradation::is_legal(last, &facts));
+        }
         self.last = Some(facts);
     }
 
     /// Whoever died in a recovery, or was killed when all was over, had nothing under way.
-    fn died(&mut self, after: &'static str, death: Death) {
+    fn died(&mut self, after: &'static str, death: Death, findings: &mut Findings) {
         self.died_after = after;
+        if let (Death::Encore, Some(last)) = (death, &self.last) {
+            findings.check(&B1, "a write is held for ever", degradation::is_over(last));
+        }
         let in_recovery = after == "boot" || after.starts_with("recover.");
         self.encore = death == Death::Encore;
         self.same_again = self.encore || (self.same_again && in_recovery);
@@ -149,7 +156,7 @@ impl Judge<Engine> for MemoryJudge {
                 self.booted(facts(state), &files(), delivered, history, findings);
             }
             Seen::Settled { state, .. } => self.settled(facts(state), findings),
-            Seen::Died { after, death, .. } => self.died(after, death),
+            Seen::Died { after, death, .. } => self.died(after, death, findings),
             Seen::Replied { op, history } => {
                 let operation = &history.operations()[op.0 as usize];
                 if let Answer::Ok { reply, .. } = &operation.outcome

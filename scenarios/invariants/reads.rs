@@ -50,7 +50,11 @@ pub fn check(history: &History<Op, Reply>, facts: &Facts, asked: &Asked<'_>) -> 
 pub fn read_at(reply: &Reply) -> Option<Lsn> {
     match reply {
         Reply::Records { at, .. } | Reply::Count { at, .. } | Reply::Hits { at, .. } => Some(*at),
-        Reply::Committed { .. } | Reply::Conflict(_) | Reply::Refused(_) | Reply::Unavailable(_) => None,
+        Reply::Committed { .. }
+        | Reply::Conflict(_)
+        | Reply::Refused(_)
+        | Reply::Unavailable(_)
+        | Reply::Queued { .. } => None,
     }
 }
 

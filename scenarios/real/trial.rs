@@ -108,7 +108,7 @@ impl Trace {
                 match workloads::class(&reply) {
                     Class::Done => self.history.ok(id, at, reply.clone()),
                     Class::NoEffect => self.history.fail(id, at),
-                    Class::TryAgain => self.history.unknown(id, at),
+                    Class::TryAgain | Class::Pending => self.history.unknown(id, at),
                 }
                 Heard::Reply(reply)
             }

@@ -3,6 +3,7 @@
 
 pub mod commit;
 pub mod compaction;
+pub mod degrade;
 pub mod flush;
 pub mod isolation;
 pub mod recovery;
@@ -25,6 +26,7 @@ pub fn all(vectors: Option<&Arc<Vectors>>) -> Vec<Box<dyn Suite>> {
         Box::new(wal::suite(vectors.cloned())),
         Box::new(flush::suite(vectors.cloned())),
         Box::new(compaction::suite(vectors.cloned())),
+        Box::new(degrade::suite(vectors.cloned())),
         Box::new(retry::suite(vectors.cloned())),
         Box::new(recovery::suite(vectors.cloned())),
         Box::new(isolation::suite(vectors.cloned())),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use stormproof_contract::{Role, Tick};
 use stormproof_engine::memory::{
-    Config, Engine, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat, Managers, MergeRules, Metric,
+    Config, Engine, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat, Managers, MergeRules, Metric, breaker,
+    degrade,
 };
 use stormproof_sim::{
     check::invariant::Invariant,
@@ -46,6 +47,9 @@ pub struct Params {
     /// The share of removals above which all segments are merged.
     #[serde(default)]
     pub tombstones_percent: u64,
+    /// How writes are held while the disk takes none.
+    #[serde(default)]
+    pub degrade: Degrading,
     /// How many rows a search compares before it lets others run.
     #[serde(default = "search_step_rows")]
     pub search_step_rows: usize,
@@ -53,6 +57,46 @@ pub struct Params {
     pub ledger: LedgerConfig,
     /// What clients do.
     pub habits: Habits,
+}
+
+/// How writes are held while the disk takes none.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Degrading {
+    /// So many batches in a row have to fail.
+    pub failures_max: u32,
+    /// So many have to go well before it is over.
+    pub successes_needed: u32,
+    /// For how long nothing is tried.
+    pub open_ms: u64,
+    /// How many writes are held.
+    pub queue_writes: usize,
+    /// How many are tried at a time.
+    pub drain_max: usize,
+}
+
+impl Default for Degrading {
+    /// Plans of before held nothing.
+    fn default() -> Self {
+        Degrading { failures_max: u32::MAX, successes_needed: 2, open_ms: 60_000, queue_writes: 10_000, drain_max: 100 }
+    }
+}
+
+impl Degrading {
+    fn config(self) -> degrade::Config {
+        let breaker = breaker::Config {
+            failures_max: self.failures_max,
+            open_for: Tick::millis(self.open_ms),
+            trials_max: 2,
+            successes_needed: self.successes_needed,
+        };
+        let queue = degrade::QueueConfig {
+            writes_max: self.queue_writes,
+            drain_max: self.drain_max,
+            ..degrade::QueueConfig::default()
+        };
+        degrade::Config { breaker, queue }
+    }
 }
 
 /// A suite for a single node.
@@ -98,6 +142,7 @@ impl Params {
             flush_records: *dice.pick(&[2, 5, 16, flush_records(), flush_records()]),
             merge_run_min: *dice.pick(&[2, 4]),
             tombstones_percent: *dice.pick(&[20, 100]),
+            degrade: Degrading { failures_max: 5, open_ms: 20, ..Degrading::default() },
             search_step_rows: search_step_rows(),
             ledger: LedgerConfig::default(),
             habits: Habits {
@@ -125,6 +170,7 @@ impl Params {
             l1_persist: self.l1_persist,
             flush_records: self.flush_records,
             compaction: MergeRules { run_min: self.merge_run_min, tombstones_percent: self.tombstones_percent },
+            degrade: self.degrade.config(),
             inspectable: true,
             search_step_rows: self.search_step_rows,
             managers,
@@ -198,6 +244,7 @@ impl Scenario for Single {
             with(&|simpler| simpler.log_file_bytes = 65_536),
             with(&|simpler| simpler.l1_persist = plain),
             with(&|simpler| simpler.merge_run_min = 0),
+            with(&|simpler| simpler.degrade = Degrading::default()),
             with(&|simpler| simpler.flush_records = flush_records()),
             with(&|simpler| simpler.habits.keys = 1),
             with(&|simpler| simpler.habits.mix = Mix::even()),

@@ -50,6 +50,7 @@ pub(super) fn reply(reply: &Reply) -> u64 {
         Reply::Conflict(why) => text(5, &format!("{why:?}")),
         Reply::Refused(why) => text(6, &format!("{why:?}")),
         Reply::Unavailable(why) => text(7, &format!("{why:?}")),
+        Reply::Queued { ahead } => add(12, *ahead),
     }
 }
 

@@ -250,5 +250,6 @@ pub fn class(reply: &Reply) -> Class {
         Reply::Committed { .. } | Reply::Records { .. } | Reply::Count { .. } | Reply::Hits { .. } => Class::Done,
         Reply::Conflict(_) | Reply::Refused(_) => Class::NoEffect,
         Reply::Unavailable(_) => Class::TryAgain,
+        Reply::Queued { .. } => Class::Pending,
     }
 }

@@ -219,6 +219,10 @@ where
         drop(core);
         match class {
             Class::TryAgain => return self.try_again(now, client),
+            Class::Pending => {
+                current.may_have_effect = true;
+                return self.try_again(now, client);
+            }
             Class::NoEffect => {
                 self.findings.now = now;
                 self.shared.dials.promise();
@@ -231,7 +235,7 @@ where
                 self.give_up(now, client);
                 return;
             }
-            Class::Done | Class::NoEffect | Class::TryAgain => {}
+            Class::Done | Class::NoEffect | Class::TryAgain | Class::Pending => {}
         }
         self.clients[client as usize].current = None;
         self.ops[id.op.0 as usize].reply_hash = hash;
@@ -240,7 +244,7 @@ where
         let recorded = OpId(id.op.0);
         match class {
             Class::Done => self.history.ok(recorded, moment, reply),
-            Class::NoEffect | Class::TryAgain => self.history.fail(recorded, moment),
+            Class::NoEffect | Class::TryAgain | Class::Pending => self.history.fail(recorded, moment),
         }
         self.findings.now = now;
         self.shared.dials.promise();

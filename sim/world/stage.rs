@@ -64,6 +64,8 @@ pub enum Class {
     NoEffect,
     /// It was not done by this attempt: the client should try again.
     TryAgain,
+    /// It may yet be done by this attempt: the client should ask again to find out, and cannot take it for a failure.
+    Pending,
 }
 
 /// What clients do.

@@ -3,6 +3,7 @@
 
 mod compact;
 mod flush;
+mod held;
 mod managers;
 mod model;
 mod recovery;

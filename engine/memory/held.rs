@@ -1,0 +1,149 @@
+//! Writes that are held while the disk cannot take them: performs what [`protocol::degrade`](crate::protocol::degrade)
+//! says.
+//!
+//! A write is held as it was asked for, and judged when it is tried: what it rests on may have changed by then. Whatever
+//! becomes of it goes into the log under its retry id, refusals too, since nobody is waiting for an answer any more; whoever
+//! asks again is told. Transactions that name foreign managers are not held: their managers' votes are asked for now.
+
+use std::sync::Arc;
+
+use stormproof_contract::{Effects, RequestId};
+
+use super::{
+    admit::{self, Obstacle},
+    batch::{Fate, Joined, OpenBatch},
+    node::MemoryNode,
+    op::{Refusal, Reply, Transaction, Unavailable},
+};
+use crate::{
+    protocol::degrade::{Input, Level, Output},
+    store::RetryId,
+};
+
+/// How a batch ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ended {
+    /// Nothing of it had to be written.
+    Unwritten,
+    /// It is durable.
+    Durable,
+    /// It came to nothing.
+    Off,
+    /// Nobody knows: the node has to stop.
+    Doubtful,
+}
+
+impl MemoryNode {
+    /// How much the node can do.
+    pub(super) fn level(&self) -> Level {
+        self.writes.level()
+    }
+
+    /// Whether a transaction of this name is held; then the attempt is told so again.
+    pub(super) fn is_held(&self, retry: RetryId, attempt: RequestId, out: &mut Effects<Reply>) -> bool {
+        let place =
+            if self.held.contains(&retry) { self.writes.held().position(|held| held.retry == retry) } else { None };
+        if let Some(ahead) = place {
+            out.reply(attempt, Reply::Queued { ahead: ahead as u64 });
+        }
+        place.is_some()
+    }
+
+    /// Gives the transaction back if it can be tried at once. Else it is held, or refused.
+    pub(super) fn let_in(
+        &mut self,
+        attempt: RequestId,
+        transaction: Transaction,
+        out: &mut Effects<Reply>,
+    ) -> Option<Transaction> {
+        if self.level() == Level::Normal || admit::only_watches(&transaction) {
+            return Some(transaction);
+        }
+        if !transaction.managers.is_empty() {
+            out.reply(attempt, Reply::Unavailable(Unavailable::Degraded));
+            return None;
+        }
+        let (retry, bytes) = (transaction.retry, transaction.weight());
+        let mut said = Vec::new();
+        self.writes.step(Input::Arrived(Arc::new(transaction), bytes), &mut said);
+        let answer = match said.pop() {
+            Some(Output::Held(ahead)) => {
+                self.held.insert(retry);
+                out.note("write.queued", &[("ahead", ahead as u64)]);
+                Reply::Queued { ahead: ahead as u64 }
+            }
+            _ => {
+                out.note("write.turned_away", &[]);
+                Reply::Unavailable(Unavailable::Degraded)
+            }
+        };
+        out.reply(attempt, answer);
+        None
+    }
+
+    /// Tries what is held, if it is time.
+    pub(super) fn try_held(&mut self, out: &mut Effects<Reply>) {
+        let now = self.clock.now();
+        if self.writes.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let mut said = Vec::new();
+        self.writes.step(Input::Boundary(now), &mut said);
+        let Some(Output::Try(writes)) = said.pop() else { return };
+        assert!(self.open.joined.is_empty(), "arrivals are a batch of their own");
+        let ended = match writes.iter().try_for_each(|write| self.rejoin(write)) {
+            Ok(()) => self.try_batch(true, out),
+            Err(_) => {
+                self.open = OpenBatch::default();
+                Ended::Off
+            }
+        };
+        if ended == Ended::Durable {
+            for write in &writes {
+                self.held.remove(&write.retry);
+            }
+            out.note("write.drained", &[("n", writes.len() as u64)]);
+        }
+        self.hear_of_batch(ended, out);
+    }
+
+    /// Has a write that was held join the batch, or its refusal. An error says that the disk could not be read.
+    fn rejoin(&mut self, transaction: &Transaction) -> Result<(), Reply> {
+        let id = self.take_tx();
+        let retry = transaction.retry;
+        let fate = match self.judge(transaction) {
+            Ok(writes) => {
+                let transaction = crate::store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes };
+                Fate::Commit { transaction, votes: Vec::new() }
+            }
+            Err(Obstacle { answer: answer @ Reply::Unavailable(Unavailable::Disk(_)), .. }) => return Err(answer),
+            Err(Obstacle { answer: Reply::Unavailable(_), .. }) => {
+                let (found, max) = (self.views.newest().index.len() as u64, self.config.records_max);
+                Fate::Closed { id, answer: Reply::Refused(Refusal::TooLarge { what: "records".into(), found, max }) }
+            }
+            Err(Obstacle { answer, .. }) => Fate::Closed { id, answer },
+        };
+        self.push(Joined { asked: Vec::new(), retry, fate });
+        Ok(())
+    }
+
+    /// Takes note of how a batch ended.
+    pub(super) fn hear_of_batch(&mut self, ended: Ended, out: &mut Effects<Reply>) {
+        let input = match ended {
+            Ended::Durable => Input::Succeeded,
+            Ended::Off => Input::Failed(self.clock.now()),
+            Ended::Unwritten | Ended::Doubtful => return,
+        };
+        let mut said = Vec::new();
+        self.writes.step(input, &mut said);
+        for output in said {
+            match output {
+                Output::Changed(Level::Normal) => out.note("degraded.over", &[]),
+                Output::Changed(Level::ReadOnly) => out.note("degraded", &[]),
+                Output::Join(_) | Output::Held(_) | Output::Full(_) | Output::Try(_) => {
+                    unreachable!("the end of a batch only changes the level")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Writes that are held while the disk takes none, from one batch to the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stormproof_engine::memory::{BreakerFacts, Facts, Lsn, RetryId};
+
+/// B1: what has become of the breaker and of the queue between two looks at a living node.
+pub fn is_legal(before: &Facts, now: &Facts) -> Result<(), String> {
+    breaker_is_legal(before.breaker, now.breaker)?;
+    let held: BTreeSet<_> = now.held.iter().collect();
+    if held.len() < now.held.len() {
+        return Err(format!("a write is held twice: {:?}", now.held));
+    }
+    let places: BTreeMap<RetryId, (Lsn, u32)> =
+        now.decisions.iter().map(|(retry, decision)| (*retry, (decision.lsn, decision.place))).collect();
+    if let Some(retry) = now.held.iter().find(|retry| places.contains_key(retry)) {
+        return Err(format!("{:x} is decided, and held to be tried again", retry.0));
+    }
+    let left = before.held.iter().position(|retry| held.contains(retry)).unwrap_or(before.held.len());
+    let (left, stayed) = before.held.split_at(left);
+    if !now.held.starts_with(stayed) {
+        return Err(format!("{stayed:?} was held, and it is {:?}", now.held));
+    }
+    let mut last = None;
+    for retry in left {
+        let Some(&place) = places.get(retry) else {
+            return Err(format!("{:x} was held, and is forgotten", retry.0));
+        };
+        if last.replace(place).is_some_and(|last| last >= place) {
+            return Err(format!("{:x} has taken effect at {place:?}, before one that was held before it", retry.0));
+        }
+    }
+    Ok(())
+}
+
+/// B1: nothing has failed for long, so nothing is held any more.
+pub fn is_over(facts: &Facts) -> Result<(), String> {
+    match (&facts.held[..], facts.breaker) {
+        ([], BreakerFacts::Closed { .. }) => Ok(()),
+        (held, breaker) => Err(format!("all is well, the breaker is {breaker:?}, and {held:?} is held")),
+    }
+}
+
+fn breaker_is_legal(before: BreakerFacts, now: BreakerFacts) -> Result<(), String> {
+    use BreakerFacts::{Closed, HalfOpen, Open};
+    let legal = match (before, now) {
+        // Several batches may have gone by.
+        (Closed { .. }, Closed { .. } | Open) | (Open, Open) => true,
+        // One trial at a time is looked at, so that none of its steps is missed.
+        (Closed { .. }, HalfOpen { .. }) => false,
+        (Open, HalfOpen { successes }) => successes <= 1,
+        (Open, Closed { failures }) => failures == 0,
+        (HalfOpen { .. }, Open | Closed { failures: 0 }) => true,
+        (HalfOpen { successes: before }, HalfOpen { successes }) => successes == before || successes == before + 1,
+        (HalfOpen { .. }, Closed { .. }) => false,
+    };
+    if legal { Ok(()) } else { Err(format!("the breaker was {before:?}, and is {now:?}")) }
+}
