@@ -66,18 +66,15 @@ impl MemoryNode {
         let (retry, bytes) = (transaction.retry, transaction.weight());
         let mut said = Vec::new();
         self.writes.step(Input::Arrived(Arc::new(transaction), bytes), &mut said);
-        let answer = match said.pop() {
-            Some(Output::Held(ahead)) => {
-                self.held.insert(retry);
-                out.note("write.queued", &[("ahead", ahead as u64)]);
-                Reply::Queued { ahead: ahead as u64 }
-            }
-            _ => {
-                out.note("write.turned_away", &[]);
-                Reply::Unavailable(Unavailable::Degraded)
-            }
-        };
-        out.reply(attempt, answer);
+        if let Some(Output::Held(ahead)) = said.pop() {
+            let ahead = ahead as u64;
+            self.held.insert(retry);
+            out.note("write.queued", &[("ahead", ahead)]);
+            out.reply(attempt, Reply::Queued { ahead });
+        } else {
+            out.note("write.turned_away", &[]);
+            out.reply(attempt, Reply::Unavailable(Unavailable::Degraded));
+        }
         None
     }
 
@@ -91,12 +88,11 @@ impl MemoryNode {
         self.writes.step(Input::Boundary(now), &mut said);
         let Some(Output::Try(writes)) = said.pop() else { return };
         assert!(self.open.joined.is_empty(), "arrivals are a batch of their own");
-        let ended = match writes.iter().try_for_each(|write| self.rejoin(write)) {
-            Ok(()) => self.try_batch(true, out),
-            Err(_) => {
-                self.open = OpenBatch::default();
-                Ended::Off
-            }
+        let ended = if writes.iter().all(|write| self.rejoin(write)) {
+            self.try_batch(true, out)
+        } else {
+            self.open = OpenBatch::default();
+            Ended::Off
         };
         if ended == Ended::Durable {
             for write in &writes {
@@ -107,8 +103,8 @@ impl MemoryNode {
         self.hear_of_batch(ended, out);
     }
 
-    /// Has a write that was held join the batch, or its refusal. An error says that the disk could not be read.
-    fn rejoin(&mut self, transaction: &Transaction) -> Result<(), Reply> {
+    /// Has a write that was held join the batch, or its refusal. False: the disk could not be read.
+    fn rejoin(&mut self, transaction: &Transaction) -> bool {
         let id = self.take_tx();
         let retry = transaction.retry;
         let fate = match self.judge(transaction) {
@@ -116,7 +112,7 @@ impl MemoryNode {
                 let transaction = crate::store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes };
                 Fate::Commit { transaction, votes: Vec::new() }
             }
-            Err(Obstacle { answer: answer @ Reply::Unavailable(Unavailable::Disk(_)), .. }) => return Err(answer),
+            Err(Obstacle { answer: Reply::Unavailable(Unavailable::Disk(_)), .. }) => return false,
             Err(Obstacle { answer: Reply::Unavailable(_), .. }) => {
                 let (found, max) = (self.views.newest().index.len() as u64, self.config.records_max);
                 Fate::Closed { id, answer: Reply::Refused(Refusal::TooLarge { what: "records".into(), found, max }) }
@@ -124,7 +120,7 @@ impl MemoryNode {
             Err(Obstacle { answer, .. }) => Fate::Closed { id, answer },
         };
         self.push(Joined { asked: Vec::new(), retry, fate });
-        Ok(())
+        true
     }
 
     /// Takes note of how a batch ended.

@@ -148,8 +148,9 @@ impl<T: Clone> Degrade<T> {
             (L::Normal, None, I::Arrived(write, _)) => out.push(Output::Join(write)),
             (L::ReadOnly, _, I::Arrived(write, bytes)) => self.hold(write, bytes, out),
 
-            // Nothing is held: arrivals are batches of their own.
-            (L::Normal, None, I::Boundary(_)) => {}
+            // Nothing is held: arrivals are batches of their own. And a batch that had gathered before the level changed says
+            // nothing about a trial.
+            (L::Normal, None, I::Boundary(_)) | (L::ReadOnly, None, I::Succeeded | I::Failed(_)) => {}
             (L::ReadOnly, None, I::Boundary(now)) => self.try_next(now, out),
             (L::ReadOnly, Some(_), I::Boundary(_)) => unreachable!("one batch is tried at a time"),
 
@@ -171,8 +172,6 @@ impl<T: Clone> Degrade<T> {
                 self.answer(breaker::Input::Failed(trial.ticket, now));
                 self.trying = None;
             }
-            // A batch that had gathered before the level changed: it says nothing about a trial.
-            (L::ReadOnly, None, I::Succeeded | I::Failed(_)) => {}
             (L::Normal, Some(_), _) => unreachable!("only what is held is tried"),
         }
     }

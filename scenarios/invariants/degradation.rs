@@ -43,16 +43,13 @@ pub fn is_over(facts: &Facts) -> Result<(), String> {
 
 fn breaker_is_legal(before: BreakerFacts, now: BreakerFacts) -> Result<(), String> {
     use BreakerFacts::{Closed, HalfOpen, Open};
+    // One trial at a time is looked at, so that none of its steps is missed; but several batches of arrivals may have gone by.
     let legal = match (before, now) {
-        // Several batches may have gone by.
-        (Closed { .. }, Closed { .. } | Open) | (Open, Open) => true,
-        // One trial at a time is looked at, so that none of its steps is missed.
-        (Closed { .. }, HalfOpen { .. }) => false,
+        (Closed { .. }, Closed { .. } | Open) | (Open, Open) | (HalfOpen { .. }, Open | Closed { failures: 0 }) => true,
         (Open, HalfOpen { successes }) => successes <= 1,
         (Open, Closed { failures }) => failures == 0,
-        (HalfOpen { .. }, Open | Closed { failures: 0 }) => true,
         (HalfOpen { successes: before }, HalfOpen { successes }) => successes == before || successes == before + 1,
-        (HalfOpen { .. }, Closed { .. }) => false,
+        (Closed { .. }, HalfOpen { .. }) | (HalfOpen { .. }, Closed { .. }) => false,
     };
     if legal { Ok(()) } else { Err(format!("the breaker was {before:?}, and is {now:?}")) }
 }
