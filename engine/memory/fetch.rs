@@ -20,6 +20,22 @@ use crate::{
 /// Some records, on their way.
 pub(super) struct Fetch {
     wanted: Vec<Wanted>,
+    /// Their links will do.
+    links_only: bool,
+}
+
+/// Where the newest writing of a live record is.
+pub(super) enum Place {
+    /// It was written since the last flush.
+    Memory(Arc<Record>),
+    /// At a place of a group's keys.
+    Segment {
+        /// The place of the segment in the view.
+        segment: usize,
+        group: usize,
+        keys: Arc<Keys>,
+        at: usize,
+    },
 }
 
 /// A record, and how far its reading is.
@@ -35,8 +51,12 @@ enum At {
     Keys { segment: usize, group: usize, read: ReadNo },
     /// Its facts and its vector are being read.
     Body { segment: usize, group: usize, keys: Arc<Keys>, at: usize, facts: ReadNo, row: ReadNo },
+    /// Known to be at a place of a group's keys, of which nothing was read.
+    Found { segment: usize, group: usize, keys: Arc<Keys>, at: usize },
     /// Read; `None` if there is no such record.
     Known(Option<Arc<Record>>),
+    /// Its links are.
+    Linked(Vec<RecordId>),
 }
 
 /// The place of a read among those of a step.
@@ -98,7 +118,21 @@ impl Fetch {
             Some(entry) => At::Known(entry.record().cloned()),
             None => At::Before(view.segments.len()),
         };
-        Fetch { wanted: ids.map(|id| Wanted { id, at: at(id) }).collect() }
+        Fetch { wanted: ids.map(|id| Wanted { id, at: at(id) }).collect(), links_only: false }
+    }
+
+    /// Begins to read the links of records.
+    pub(super) fn links(view: &View, ids: impl Iterator<Item = RecordId>) -> Fetch {
+        Fetch { links_only: true, ..Fetch::new(view, ids) }
+    }
+
+    /// Begins to read records whose places are known.
+    pub(super) fn at(places: Vec<(RecordId, Place)>) -> Fetch {
+        let wanted = |(id, place)| match place {
+            Place::Memory(record) => Wanted { id, at: At::Known(Some(record)) },
+            Place::Segment { segment, group, keys, at } => Wanted { id, at: At::Found { segment, group, keys, at } },
+        };
+        Fetch { wanted: places.into_iter().map(wanted).collect(), links_only: false }
     }
 
     /// Takes what was read, and states what is to be read next. True once all are known.
@@ -106,27 +140,42 @@ impl Fetch {
         let mut got = Got { bytes: io.take(), keys: BTreeMap::new(), facts: BTreeMap::new() };
         let mut to_read = ToRead::default();
         for wanted in &mut self.wanted {
-            wanted.step(&view.segments, &mut got, &mut to_read)?;
+            wanted.step(&view.segments, self.links_only, &mut got, &mut to_read)?;
         }
         for (segment, span) in to_read.reads {
             io.want(view.segments[segment].file(), span.offset, span.len);
         }
-        Ok(self.wanted.iter().all(|wanted| matches!(wanted.at, At::Known(_))))
+        Ok(self.wanted.iter().all(|wanted| matches!(wanted.at, At::Known(_) | At::Linked(_))))
     }
 
     /// The records, in the order asked; `None` for one that does not exist.
     pub(super) fn finish(self) -> impl Iterator<Item = Option<Arc<Record>>> {
         self.wanted.into_iter().map(|wanted| match wanted.at {
             At::Known(record) => record,
-            At::Before(_) | At::Keys { .. } | At::Body { .. } => unreachable!("the last step said that all are known"),
+            _ => unreachable!("the last step said that all are known"),
+        })
+    }
+
+    /// The links of the records, in the order asked; `None` for one that does not exist.
+    pub(super) fn take_links(&mut self) -> impl Iterator<Item = Option<Vec<RecordId>>> {
+        std::mem::take(&mut self.wanted).into_iter().map(|wanted| match wanted.at {
+            At::Known(record) => record.map(|record| record.links.clone()),
+            At::Linked(links) => Some(links),
+            _ => unreachable!("the last step said that all are known"),
         })
     }
 }
 
 impl Wanted {
-    fn step(&mut self, segments: &[Arc<Segment>], got: &mut Got, to_read: &mut ToRead) -> StoreResult<()> {
+    fn step(
+        &mut self,
+        segments: &[Arc<Segment>],
+        links_only: bool,
+        got: &mut Got,
+        to_read: &mut ToRead,
+    ) -> StoreResult<()> {
         self.at = match std::mem::replace(&mut self.at, At::Known(None)) {
-            At::Known(record) => At::Known(record),
+            known @ (At::Known(_) | At::Linked(_)) => known,
             At::Before(segment) => look_before(segment, self.id, segments, to_read),
             At::Keys { segment, group, read } => {
                 let it = &segments[segment];
@@ -134,13 +183,11 @@ impl Wanted {
                 match keys.find(self.id).map(|at| (at, keys.row(at))) {
                     None => look_before(segment, self.id, segments, to_read),
                     Some((_, None)) => At::Known(None),
-                    Some((at, Some(row))) => {
-                        let facts = to_read.want(segment, it.facts_span(group));
-                        let row = to_read.want(segment, it.row_span(group, row));
-                        At::Body { segment, group, keys, at, facts, row }
-                    }
+                    Some((_, Some(row))) if links_only => At::Linked(keys.links(row).to_vec()),
+                    Some((at, Some(_))) => body(segments, segment, group, keys, at, to_read),
                 }
             }
+            At::Found { segment, group, keys, at } => body(segments, segment, group, keys, at, to_read),
             At::Body { segment, group, keys, at, facts, row } => {
                 let it = &segments[segment];
                 let (facts, row) = (got.facts(facts, it, group)?, got.bytes(row)?);
@@ -152,6 +199,22 @@ impl Wanted {
         };
         Ok(())
     }
+}
+
+/// Has the facts and the vector of a live record read.
+fn body(
+    segments: &[Arc<Segment>],
+    segment: usize,
+    group: usize,
+    keys: Arc<Keys>,
+    at: usize,
+    to_read: &mut ToRead,
+) -> At {
+    let it = &segments[segment];
+    let row = keys.row(at).expect("only live records have facts and a vector");
+    let facts = to_read.want(segment, it.facts_span(group));
+    let row = to_read.want(segment, it.row_span(group, row));
+    At::Body { segment, group, keys, at, facts, row }
 }
 
 /// Has the keys read in the newest segment before `segment` that may have the record.

@@ -8,7 +8,8 @@
 //! | `admit` | whether a transaction can be accepted, and what it writes |
 //! | `batch`, `decided` | the open batch; what was decided, by retry id |
 //! | `commit`, `waiting`, `maintain` | perform `protocol`'s `commit`, `prepare` and `redrive` |
-//! | `view`, `query`, `fetch` | the published state, queries on it, and how they read records from segments |
+//! | `view`, `query` | the published state, and queries on it |
+//! | `fetch`, `range`, `walk` | how queries read segments: records by id, in order, along links |
 //! | `flush`, `compact` | making a segment of what was written since the last one; one of several |
 //! | `held` | writes that are held while the disk cannot take them |
 //! | `l1`, `load` | the files of the exact index: writing them, reading them back |
@@ -45,10 +46,12 @@ mod manager;
 mod node;
 mod op;
 mod query;
+mod range;
 mod recover;
 pub mod verify;
 mod view;
 mod waiting;
+mod walk;
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,22 @@ pub enum Op {
     },
     /// How many records there are.
     Count,
+    /// Read records in the order of their ids.
+    Range {
+        /// Those of this id and of greater ones.
+        from: RecordId,
+        /// How many at most.
+        limit: u32,
+    },
+    /// Follow links, breadth first.
+    Walk {
+        /// Where to begin.
+        from: RecordId,
+        /// How many links to follow at most, one after the other.
+        hops: u32,
+        /// How many records to reach at most.
+        limit: u32,
+    },
     /// The records nearest to a vector, exactly.
     Search {
         /// The vector.
@@ -125,7 +141,7 @@ pub enum Reply {
         /// How many were held before it.
         ahead: u64,
     },
-    /// The records asked for, in the order asked, without those that do not exist.
+    /// The records asked for, in the order asked, without those that do not exist; or those of a range, by id.
     Records {
         /// As of.
         at: Lsn,
@@ -138,6 +154,16 @@ pub enum Reply {
         at: Lsn,
         /// How many.
         n: u64,
+    },
+    /// The live records that links lead to, with how many they are away: fewest first, those equally far by ascending id. The
+    /// first is where the walk began, if it is there.
+    Reached {
+        /// As of.
+        at: Lsn,
+        /// The records.
+        records: Vec<(RecordId, u32)>,
+        /// Whether the limit was met before the end.
+        more: bool,
     },
     /// The nearest records, nearest first, those equally far by ascending id.
     Hits {

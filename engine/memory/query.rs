@@ -11,7 +11,9 @@ use super::{
     config::Config,
     fetch::Fetch,
     op::{Hit, Op, Refusal, Reply},
+    range::Range,
     view::{Published, View},
+    walk::Walk,
 };
 use crate::{
     store::Record,
@@ -35,6 +37,14 @@ enum Running {
     },
     Count {
         view: Arc<View>,
+    },
+    Range {
+        view: Arc<View>,
+        range: Range,
+    },
+    Walk {
+        view: Arc<View>,
+        walk: Box<Walk>,
     },
     Search {
         view: Arc<View>,
@@ -62,6 +72,14 @@ impl Queries {
             Op::Count => Some(Running::Count { view }),
             Op::Get { ids } => Some(match self.bound("ids", ids.len() as u64) {
                 Ok(()) => Running::Get { fetch: Fetch::new(&view, ids.iter().copied()), view },
+                Err(refusal) => Running::Refused(refusal),
+            }),
+            Op::Range { from, limit } => Some(match self.bound("limit", (*limit).into()) {
+                Ok(()) => Running::Range { range: Range::new(&view, *from, *limit as usize), view },
+                Err(refusal) => Running::Refused(refusal),
+            }),
+            Op::Walk { from, hops, limit } => Some(match self.bound("limit", (*limit).into()) {
+                Ok(()) => Running::Walk { walk: Box::new(Walk::new(&view, *from, *hops, *limit as usize)), view },
                 Err(refusal) => Running::Refused(refusal),
             }),
             Op::Search { vector, k } => Some(match self.scan(&view, vector, *k) {
@@ -111,6 +129,19 @@ impl Query<Reply> for Running {
                 Err(error) => Some(Reply::unread(&error)),
                 Ok(true) => Some(Reply::Records { at: view.lsn, records: fetch.finish().flatten().collect() }),
                 Ok(false) => self.go_on(Running::Get { view, fetch }),
+            },
+            Running::Range { view, mut range } => match range.step(&view, io) {
+                Err(error) => Some(Reply::unread(&error)),
+                Ok(None) => self.go_on(Running::Range { view, range }),
+                Ok(Some(fetch)) => {
+                    *self = Running::Get { view, fetch };
+                    self.step(io)
+                }
+            },
+            Running::Walk { view, mut walk } => match walk.step(&view, io) {
+                Err(error) => Some(Reply::unread(&error)),
+                Ok(None) => self.go_on(Running::Walk { view, walk }),
+                Ok(Some((records, more))) => Some(Reply::Reached { at: view.lsn, records, more }),
             },
             Running::Search { view, mut scan, step_rows } => {
                 if !scan.step_where(step_rows, |id, version| view.is_current(id, version)) {

@@ -19,7 +19,7 @@ impl<'a> Asked<'a> {
     pub fn of(history: &'a History<Op, Reply>, facts: &Facts) -> Self {
         let commits = history.operations().iter().filter_map(|operation| match &operation.op {
             Op::Commit(transaction) => Some((transaction.retry, (operation.id, transaction))),
-            Op::Get { .. } | Op::Count | Op::Search { .. } => None,
+            Op::Get { .. } | Op::Count | Op::Range { .. } | Op::Walk { .. } | Op::Search { .. } => None,
         });
         let mut writers = BTreeMap::new();
         for (retry, decision) in &facts.decisions {
@@ -41,7 +41,8 @@ impl<'a> Asked<'a> {
         let retry = self.writers.get(&(record.id, record.version)).ok_or(format!("{name} was written by nobody"))?;
         let (op, transaction) = self.by_retry.get(retry).ok_or(format!("{name}: nobody asked for {:x}", retry.0))?;
         let draft = Self::write(transaction, record.id).ok_or(format!("{name}: {op} does not write it"))?;
-        let same = draft.text == record.text && bits(&draft.vector) == bits(&record.vector);
+        let same =
+            draft.text == record.text && draft.links == record.links && bits(&draft.vector) == bits(&record.vector);
         if same { Ok(()) } else { Err(format!("{name} is {record:?}, {op} wrote {draft:?}")) }
     }
 }

@@ -3,7 +3,7 @@
 //! An answer names the LSN it was read at. The state at an LSN is what the decisions up to it wrote, in their order;
 //! it needs nothing of the engine but that order. So each answer can be computed again in the plainest way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stormproof_engine::{
     memory::{Facts, Hit, Lsn, Op, Outcome, Record, RecordId, Reply, Version},
@@ -49,7 +49,9 @@ pub fn check(history: &History<Op, Reply>, facts: &Facts, asked: &Asked<'_>) -> 
 /// The LSN that a query was answered at.
 pub fn read_at(reply: &Reply) -> Option<Lsn> {
     match reply {
-        Reply::Records { at, .. } | Reply::Count { at, .. } | Reply::Hits { at, .. } => Some(*at),
+        Reply::Records { at, .. } | Reply::Count { at, .. } | Reply::Reached { at, .. } | Reply::Hits { at, .. } => {
+            Some(*at)
+        }
         Reply::Committed { .. }
         | Reply::Conflict(_)
         | Reply::Refused(_)
@@ -81,6 +83,24 @@ fn check_answer(
                 return Err(Wrong::Outdated(format!("{id} at {at:?}: found {found:?}, there was {wanted:?}")));
             }
             records.iter().try_for_each(|record| genuine(asked, record))
+        }
+        (Op::Range { from, limit }, Reply::Records { records, .. }) => {
+            let wanted = state.range(from..).take(*limit as usize).map(|(id, version)| (*id, *version));
+            let found = records.iter().map(|record| (record.id, record.version));
+            if !wanted.clone().eq(found.clone()) {
+                let (wanted, found): (Vec<_>, Vec<_>) = (wanted.collect(), found.collect());
+                return Err(Wrong::Outdated(format!("{id} at {at:?}: found {found:?}, there was {wanted:?}")));
+            }
+            records.iter().try_for_each(|record| genuine(asked, record))
+        }
+        (Op::Walk { from, hops, limit }, Reply::Reached { records, more, .. }) => {
+            let all = reachable(state, asked, *from, *hops);
+            let cut = all.len() > *limit as usize;
+            let wanted = &all[..all.len().min(*limit as usize)];
+            if wanted == records && *more == cut {
+                return Ok(());
+            }
+            Err(Wrong::Outdated(format!("{id} at {at:?}: reached {records:?} (more: {more}), there was {all:?}")))
         }
         (Op::Count, Reply::Count { n, .. }) if *n != state.len() as u64 => {
             Err(Wrong::Outdated(format!("{id} counted {n} at {at:?}, there were {}", state.len())))
@@ -134,6 +154,26 @@ fn nearest(shape: Shape, state: &State, asked: &Asked<'_>, vector: &[f32], k: us
     all.sort_by(|one, other| one.1.total_cmp(&other.1).then(one.0.cmp(&other.0)));
     all.truncate(k);
     all
+}
+
+/// What links lead to, a ring of records after the other.
+fn reachable(state: &State, asked: &Asked<'_>, from: RecordId, hops_max: u32) -> Vec<(RecordId, u32)> {
+    let links = |id: RecordId| {
+        let version = state.get(&id)?;
+        let (_, transaction) = asked.by_retry.get(asked.writers.get(&(id, *version))?)?;
+        Asked::write(transaction, id).map(|draft| &draft.links)
+    };
+    let (mut seen, mut ring, mut reached) = (BTreeSet::from([from]), BTreeSet::from([from]), Vec::new());
+    for hops in 0..=hops_max {
+        let there: Vec<_> = ring.iter().filter_map(|&id| Some((id, links(id)?))).collect();
+        reached.extend(there.iter().map(|(id, _)| (*id, hops)));
+        let next = there.iter().flat_map(|(_, links)| links.iter().copied());
+        ring = next.filter(|link| seen.insert(*link)).collect();
+        if ring.is_empty() {
+            break;
+        }
+    }
+    reached
 }
 
 /// The states after each frame.

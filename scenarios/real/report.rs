@@ -134,7 +134,7 @@ impl Tally {
                 (_, Outcome::Ok { .. }) => self.answers += 1,
                 (_, Outcome::Fail { .. }) => self.refused += 1,
                 (Op::Commit(_), Outcome::Unknown { .. } | Outcome::Open) => self.unknown += 1,
-                (Op::Get { .. } | Op::Count | Op::Search { .. }, Outcome::Unknown { .. } | Outcome::Open) => {}
+                (_, Outcome::Unknown { .. } | Outcome::Open) => {}
             }
         }
     }

@@ -118,7 +118,7 @@ impl Trace {
                 Heard::Gone
             }
             (Some(Answer::Closed | Answer::Unknown) | None, Op::Commit(_)) => Heard::Open,
-            (Some(Answer::Closed | Answer::Unknown) | None, Op::Get { .. } | Op::Count | Op::Search { .. }) => {
+            (Some(Answer::Closed | Answer::Unknown) | None, _) => {
                 self.history.unknown(id, at);
                 Heard::Gone
             }

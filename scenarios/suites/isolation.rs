@@ -89,7 +89,17 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
     habits.clients = dice.between(5, 8) as u32;
     habits.ops_per_client = dice.between(6, 14) as u32;
     habits.keys = dice.between(2, 4);
-    habits.mix = Mix { upsert: 10, read_modify_write: 50, insert: 5, delete: 8, get: 15, count: 4, search: 8 };
+    habits.mix = Mix {
+        upsert: 10,
+        read_modify_write: 50,
+        insert: 5,
+        delete: 8,
+        get: 15,
+        count: 4,
+        search: 8,
+        range: 4,
+        walk: 4,
+    };
     tuning.think = Span::new(Time::micros(50), Time(0), Time::millis(2));
     let faults = match CASES[case].name {
         "queries" => {

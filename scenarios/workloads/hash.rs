@@ -9,6 +9,8 @@ pub(super) fn op(op: &Op) -> u64 {
         Op::Commit(commit) => transaction(commit),
         Op::Get { ids } => ids.iter().fold(8, |hash, id| add(hash, id.0)),
         Op::Count => 9,
+        Op::Range { from, limit } => add(add(13, from.0), u64::from(*limit)),
+        Op::Walk { from, hops, limit } => add(add(add(14, from.0), u64::from(*hops)), u64::from(*limit)),
         Op::Search { vector, k } => components(add(10, u64::from(*k)), vector),
     }
 }
@@ -29,7 +31,8 @@ fn transaction(commit: &Transaction) -> u64 {
 fn draft(hash: u64, draft: &Draft) -> u64 {
     let Draft { id, vector, text: words, attributes, links, kappa } = draft;
     let hash = add(components(text(add(hash, id.0), words), vector), u64::from(kappa.to_bits()));
-    if attributes.is_empty() && links.is_empty() { hash } else { text(hash, &format!("{attributes:?} {links:?}")) }
+    let hash = links.iter().fold(hash, |hash, link| add(hash, link.0));
+    if attributes.is_empty() { hash } else { text(hash, &format!("{attributes:?}")) }
 }
 
 /// A hash of everything that a reply says.
@@ -40,6 +43,10 @@ pub(super) fn reply(reply: &Reply) -> u64 {
         }
         Reply::Records { at, records } => records.iter().fold(add(2, at.0), |hash, it| record(hash, it)),
         Reply::Count { at, n } => add(add(3, at.0), *n),
+        Reply::Reached { at, records, more } => {
+            let reached = |hash, (id, hops): &(RecordId, u32)| add(add(hash, id.0), u64::from(*hops));
+            records.iter().fold(add(add(15, at.0), u64::from(*more)), reached)
+        }
         Reply::Hits { at, hits } => {
             let hit = |hash, hit: &stormproof_engine::memory::Hit| {
                 record(add(hash, u64::from(hit.distance.to_bits())), &hit.record)
@@ -56,6 +63,7 @@ pub(super) fn reply(reply: &Reply) -> u64 {
 
 fn record(hash: u64, record: &Record) -> u64 {
     let hash = named(text(hash, &record.text), record.id, record.version);
+    let hash = record.links.iter().fold(hash, |hash, link| add(hash, link.0));
     components(hash, &record.vector)
 }
 

@@ -35,6 +35,12 @@ pub struct Mix {
     pub count: u32,
     /// Search.
     pub search: u32,
+    /// Read records in order.
+    #[serde(default)]
+    pub range: u32,
+    /// Follow links.
+    #[serde(default)]
+    pub walk: u32,
 }
 
 /// What the clients of a run do.
@@ -82,7 +88,17 @@ struct State {
 impl Mix {
     /// A little of everything.
     pub const fn even() -> Mix {
-        Mix { upsert: 30, read_modify_write: 15, insert: 10, delete: 10, get: 15, count: 5, search: 15 }
+        Mix {
+            upsert: 30,
+            read_modify_write: 15,
+            insert: 10,
+            delete: 10,
+            get: 15,
+            count: 5,
+            search: 15,
+            range: 8,
+            walk: 7,
+        }
     }
 }
 
@@ -119,7 +135,7 @@ impl Clients {
             vector: self.nonzero(dice),
             text: format!("{:.<1$}", format!("c{client}.{n}"), self.habits.text_bytes),
             attributes: BTreeMap::new(),
-            links: Vec::new(),
+            links: (0..dice.below(3)).map(|_| self.key(dice)).collect(),
             kappa: 0.0,
         }
     }
@@ -153,7 +169,17 @@ impl Clients {
         }
         let mut transaction = self.transaction(client, dice);
         let mix = self.habits.mix;
-        let shares = [mix.upsert, mix.read_modify_write, mix.insert, mix.delete, mix.get, mix.count, mix.search];
+        let shares = [
+            mix.upsert,
+            mix.read_modify_write,
+            mix.insert,
+            mix.delete,
+            mix.get,
+            mix.count,
+            mix.search,
+            mix.range,
+            mix.walk,
+        ];
         let keys = self.keys(dice);
         match share(&shares, dice) {
             0 => transaction.upserts = keys.into_iter().map(|id| self.draft(client, id, dice)).collect(),
@@ -165,6 +191,11 @@ impl Clients {
             3 => transaction.deletes = keys,
             4 => return Some(Op::Get { ids: keys }),
             5 => return Some(Op::Count),
+            7 => return Some(Op::Range { from: keys[0], limit: dice.between(0, 6) as u32 }),
+            8 => {
+                let (hops, limit) = (dice.between(0, 4) as u32, dice.between(1, 9) as u32);
+                return Some(Op::Walk { from: keys[0], hops, limit });
+            }
             _ => return Some(self.search(dice)),
         }
         Some(Op::Commit(transaction))
@@ -190,6 +221,8 @@ impl Clients {
             1 => Some(Op::Get { ids: (1..=self.habits.keys).map(RecordId).collect() }),
             2 => Some(Op::Count),
             3 => Some(self.search(dice)),
+            4 => Some(Op::Range { from: RecordId(0), limit: 1000 }),
+            5 => Some(Op::Walk { from: self.key(dice), hops: 100, limit: 1000 }),
             _ => None,
         }
     }
@@ -247,7 +280,11 @@ impl Workload<Op, Reply> for Clients {
 /// What a reply proves; see the engine's `op` for the argument.
 pub fn class(reply: &Reply) -> Class {
     match reply {
-        Reply::Committed { .. } | Reply::Records { .. } | Reply::Count { .. } | Reply::Hits { .. } => Class::Done,
+        Reply::Committed { .. }
+        | Reply::Records { .. }
+        | Reply::Count { .. }
+        | Reply::Reached { .. }
+        | Reply::Hits { .. } => Class::Done,
         Reply::Conflict(_) | Reply::Refused(_) => Class::NoEffect,
         Reply::Unavailable(_) => Class::TryAgain,
         Reply::Queued { .. } => Class::Pending,

@@ -6,6 +6,7 @@ mod flush;
 mod held;
 mod managers;
 mod model;
+mod queries;
 mod recovery;
 mod transactions;
 mod verify;

@@ -144,6 +144,11 @@ impl Keys {
         self.ids.binary_search(&id).ok()
     }
 
+    /// The place of the first record from `id` on; behind the last if there is none.
+    pub fn first_from(&self, id: RecordId) -> usize {
+        self.ids.partition_point(|known| *known < id)
+    }
+
     /// The record at a place.
     pub fn id(&self, at: usize) -> RecordId {
         self.ids[at]

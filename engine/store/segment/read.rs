@@ -109,6 +109,11 @@ impl Segment {
         self.groups.partition_point(|group| group.first <= id).checked_sub(1)
     }
 
+    /// The first group that may have a record from `id` on.
+    pub fn group_from(&self, id: RecordId) -> usize {
+        self.groups.partition_point(|group| group.first <= id).saturating_sub(1)
+    }
+
     /// Where the keys of a group are.
     pub fn keys_span(&self, group: usize) -> Span {
         let group = &self.groups[group];
