@@ -1,18 +1,8 @@
-//! Embeddings from a `.fvecs` file: for each vector a little-endian 32-bit count of components, then as many 32-bit
-//! floats. It is the format in which GIST-1M and its like are published (<http://corpus-texmex.irisa.fr>).
-//!
-//! The file is hostile until it was read: every length is bounded before anything is allocated by it, and what is wrong
-//! is said with file, offset, what was expected and what was found. Read vectors are finite, of one dimension, and at
-//! least one.
+//! Embeddings from a `.fvecs` file ([`Fvecs`]), in memory, for clients to draw from.
 
-use std::{
-    fs::File,
-    io::{self, BufReader, Read},
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-/// The most components that a vector may have: far above any embedding in use, far below what exhausts memory.
-const DIM_MAX: usize = 1 << 16;
+use stormproof_engine::driver::{Fvecs, FvecsError};
 
 /// Embeddings.
 #[derive(Debug)]
@@ -21,42 +11,15 @@ pub struct Vectors {
     rows: Vec<f32>,
 }
 
-/// A file that holds no usable vectors.
-#[derive(Debug, thiserror::Error)]
-pub enum VectorsError {
-    /// It cannot be read.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is no `.fvecs` file.
-    #[error("{}: offset {offset}: expected {expected}, found {found}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Where, in bytes.
-        offset: u64,
-        /// What should be there.
-        expected: String,
-        /// What is there.
-        found: String,
-    },
-}
-
 #[expect(clippy::len_without_is_empty, reason = "there is always one: `read` sees to it")]
 impl Vectors {
-    /// The first vectors of a file, at most so many.
-    pub fn read(path: &Path, rows_max: usize) -> Result<Vectors, VectorsError> {
-        let io = |source| VectorsError::Io { path: path.into(), source };
-        let file = File::open(path).map_err(io)?;
-        let mut reader = Reader { path, from: BufReader::new(file), offset: 0 };
-        let Some(dim) = reader.dim(None)? else { return Err(reader.malformed(0, "a vector", "an empty file")) };
-        let mut rows = reader.row(dim)?;
-        while rows.len() < rows_max.saturating_mul(dim) && reader.dim(Some(dim))?.is_some() {
-            rows.extend(reader.row(dim)?);
+    /// The first vectors of a file, at most so many, and at least one.
+    pub fn read(path: &Path, rows_max: usize) -> Result<Vectors, FvecsError> {
+        let file = Fvecs::open(path)?;
+        let dim = file.dim();
+        let mut rows = Vec::new();
+        for row in file.take(rows_max.max(1)) {
+            rows.extend(row?);
         }
         Ok(Vectors { dim, rows })
     }
@@ -74,66 +37,6 @@ impl Vectors {
     /// The `n`-th.
     pub fn get(&self, n: usize) -> &[f32] {
         &self.rows[n * self.dim..][..self.dim]
-    }
-}
-
-struct Reader<'a> {
-    path: &'a Path,
-    from: BufReader<File>,
-    /// Bytes read so far.
-    offset: u64,
-}
-
-impl Reader<'_> {
-    /// The dimension of the next vector; `None` at the end of the file.
-    fn dim(&mut self, wanted: Option<usize>) -> Result<Option<usize>, VectorsError> {
-        let at = self.offset;
-        let bytes = self.bytes(4)?;
-        let Ok(head) = <[u8; 4]>::try_from(bytes.as_slice()) else {
-            return match bytes.len() {
-                0 => Ok(None),
-                found => Err(self.malformed(at, "4 bytes that count components", &format!("{found} bytes"))),
-            };
-        };
-        let found = i32::from_le_bytes(head);
-        let dim = usize::try_from(found).ok().filter(|dim| (1..=DIM_MAX).contains(dim));
-        match (dim, wanted) {
-            (Some(dim), None) => Ok(Some(dim)),
-            (Some(dim), Some(wanted)) if dim == wanted => Ok(Some(dim)),
-            (_, Some(wanted)) => {
-                Err(self.malformed(at, &format!("{wanted} components, as before"), &format!("{found}")))
-            }
-            (None, None) => Err(self.malformed(at, &format!("1 to {DIM_MAX} components"), &format!("{found}"))),
-        }
-    }
-
-    /// The components of a vector.
-    fn row(&mut self, dim: usize) -> Result<Vec<f32>, VectorsError> {
-        let at = self.offset;
-        let bytes = self.bytes(dim * 4)?;
-        if bytes.len() < dim * 4 {
-            let expected = format!("{} bytes of {dim} components", dim * 4);
-            return Err(self.malformed(at, &expected, &format!("{} bytes", bytes.len())));
-        }
-        let (words, _) = bytes.as_chunks::<4>();
-        let row: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
-        match row.iter().position(|component| !component.is_finite()) {
-            None => Ok(row),
-            Some(n) => Err(self.malformed(at + n as u64 * 4, "a finite number", &row[n].to_string())),
-        }
-    }
-
-    /// So many bytes, or what is left of the file.
-    fn bytes(&mut self, len: usize) -> Result<Vec<u8>, VectorsError> {
-        let mut bytes = Vec::with_capacity(len);
-        let io = |source| VectorsError::Io { path: self.path.into(), source };
-        (&mut self.from).take(len as u64).read_to_end(&mut bytes).map_err(io)?;
-        self.offset += bytes.len() as u64;
-        Ok(bytes)
-    }
-
-    fn malformed(&self, offset: u64, expected: &str, found: &str) -> VectorsError {
-        VectorsError::Malformed { path: self.path.into(), offset, expected: expected.into(), found: found.into() }
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `disk`, `file`, `errno` | the contract's disk on a directory of Linux or another Unix |
 //! | `clock` | the machine's two clocks |
 //! | `command` | the command `stormproof-engine` |
+//! | `fvecs` | vectors from a file of the usual format |
 //! | `failpoints` | faults at named places of a real process |
 //! | `jobs`, `job_child`, `frames` | long work in a child process: the parent's side, the child's, and the bytes between |
 //!
@@ -35,6 +36,7 @@ mod errno;
 pub mod failpoints;
 mod file;
 mod frames;
+mod fvecs;
 mod host;
 mod job_child;
 mod jobs;
@@ -43,6 +45,7 @@ mod open;
 pub use client::{CallError, Client};
 pub use clock::RealClock;
 pub use disk::RealDisk;
+pub use fvecs::{Fvecs, FvecsError};
 pub use host::{Note, Observer, Running, Stop};
 pub use job_child::{job_child_dir, run_job_child};
 pub use jobs::{JOB_ARGUMENT, JobCommand};

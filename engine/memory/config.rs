@@ -196,15 +196,6 @@ impl Config {
     }
 }
 
-/// How files name a metric. A number is never given to another.
-pub(super) fn metric_number(metric: Metric) -> u8 {
-    match metric {
-        Metric::L2 => 1,
-        Metric::Cosine => 2,
-        Metric::InnerProduct => 3,
-    }
-}
-
 impl Managers {
     /// No managers.
     pub fn none() -> Self {

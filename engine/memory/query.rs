@@ -13,7 +13,7 @@ use super::{
     op::{Hit, Op, Refusal, Reply},
     range::Range,
     view::{Published, View},
-    walk::Walk,
+    walk::{Walk, Walked},
 };
 use crate::{
     store::Record,
@@ -141,7 +141,7 @@ impl Query<Reply> for Running {
             Running::Walk { view, mut walk } => match walk.step(&view, io) {
                 Err(error) => Some(Reply::unread(&error)),
                 Ok(None) => self.go_on(Running::Walk { view, walk }),
-                Ok(Some((records, more))) => Some(Reply::Reached { at: view.lsn, records, more }),
+                Ok(Some(Walked { reached: records, more })) => Some(Reply::Reached { at: view.lsn, records, more }),
             },
             Running::Search { view, mut scan, step_rows } => {
                 if !scan.step_where(step_rows, |id, version| view.is_current(id, version)) {

@@ -20,7 +20,7 @@ use super::{
     batch::OpenBatch,
     commit::L1,
     compact::Compaction,
-    config::{Config, metric_number},
+    config::Config,
     decided::Decisions,
     flush,
     l1::L1Files,
@@ -121,7 +121,7 @@ impl Opening<'_> {
             sequence: 1,
             log: id,
             components: self.shape.dim.get() as u32,
-            metric: metric_number(self.shape.metric),
+            metric: self.shape.metric.number(),
             logs: vec![LogNo::FIRST],
             segments: Vec::new(),
             flushed: Flushed::default(),
@@ -166,7 +166,7 @@ impl Opening<'_> {
     }
 
     fn check_shape(&self, manifest: &Manifest) -> Result<(), BootError> {
-        let (dim, metric) = (self.shape.dim.get() as u32, metric_number(self.shape.metric));
+        let (dim, metric) = (self.shape.dim.get() as u32, self.shape.metric.number());
         if (manifest.components, manifest.metric) == (dim, metric) {
             return Ok(());
         }
@@ -277,7 +277,7 @@ impl Opening<'_> {
             persist: self.boot.config.l1_persist,
             log,
             components: self.shape.dim.get() as u32,
-            metric: metric_number(self.shape.metric),
+            metric: self.shape.metric.number(),
             base: Lsn(0),
             upto: Lsn(0),
             digest: None,

@@ -22,6 +22,14 @@ pub(super) struct Walk {
     reached: Vec<(RecordId, u32)>,
 }
 
+/// Where a walk has led to.
+pub(super) struct Walked {
+    /// The records with their distance, nearest first, those equally far by id.
+    pub(super) reached: Vec<(RecordId, u32)>,
+    /// Whether the limit was met before the end.
+    pub(super) more: bool,
+}
+
 impl Walk {
     /// Begins at a record: up to `limit` records, none further than `hops_max` steps.
     pub(super) fn new(view: &View, from: RecordId, hops_max: u32, limit: usize) -> Walk {
@@ -29,27 +37,30 @@ impl Walk {
         Walk { seen: [from].into(), frontier: vec![from], fetch, hops: 0, hops_max, limit, reached: Vec::new() }
     }
 
-    /// Takes what was read, and states what is to be read next. `Some` once all is known: the records with their distance,
-    /// nearest first, those equally far by id; and whether there may be more.
-    pub(super) fn step(&mut self, view: &View, io: &mut Reads) -> StoreResult<Option<(Vec<(RecordId, u32)>, bool)>> {
+    /// Takes what was read, and states what is to be read next. `Some` once all is known.
+    pub(super) fn step(&mut self, view: &View, io: &mut Reads) -> StoreResult<Option<Walked>> {
         while self.fetch.step(view, io)? {
             let all: Vec<_> = self.frontier.iter().copied().zip(self.fetch.take_links()).collect();
             let mut next = BTreeSet::new();
             for (id, links) in all {
                 let Some(links) = links else { continue };
                 if self.reached.len() == self.limit {
-                    return Ok(Some((std::mem::take(&mut self.reached), true)));
+                    return Ok(Some(self.end(true)));
                 }
                 self.reached.push((id, self.hops));
                 next.extend(links.iter().copied().filter(|link| self.seen.insert(*link)));
             }
             if next.is_empty() || self.hops == self.hops_max {
-                return Ok(Some((std::mem::take(&mut self.reached), false)));
+                return Ok(Some(self.end(false)));
             }
             self.hops += 1;
             self.frontier = next.into_iter().collect();
             self.fetch = Fetch::links(view, self.frontier.iter().copied());
         }
         Ok(None)
+    }
+
+    fn end(&mut self, more: bool) -> Walked {
+        Walked { reached: std::mem::take(&mut self.reached), more }
     }
 }

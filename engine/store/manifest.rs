@@ -16,7 +16,7 @@ use stormproof_contract::{Disk, Open};
 use super::{
     Digest, StoreError, StoreResult,
     codec::{Cursor, Flaw, put_u32, put_u64},
-    files::read_whole,
+    files::{missing, read_whole},
     log::{LogId, LogNo, holds_frames},
     segment::{self, SegmentName, SegmentNo},
 };
@@ -100,7 +100,7 @@ impl ManifestFile {
     /// earlier attempt at that left. [`super::log::Log::resume`] makes what was read durable, before it is built on.
     pub fn load(disk: &Arc<dyn Disk>) -> StoreResult<Option<ManifestFile>> {
         let Some(bytes) = read_whole(&**disk, PATH, BYTES_MAX)? else { return nothing_decided(&**disk).map(|()| None) };
-        let current = Manifest::decode(&bytes)?;
+        let current = Manifest::decode(&bytes, PATH)?;
         Ok(Some(ManifestFile { disk: Arc::clone(disk), tried: current.sequence, current }))
     }
 
@@ -151,6 +151,12 @@ fn nothing_decided(disk: &dyn Disk) -> StoreResult<()> {
 }
 
 impl Manifest {
+    /// Reads a manifest under any name, to be looked at.
+    pub fn read(disk: &dyn Disk, path: &str) -> StoreResult<Manifest> {
+        let bytes = read_whole(disk, path, BYTES_MAX)?.ok_or_else(|| missing(path, "a manifest"))?;
+        Self::decode(&bytes, path)
+    }
+
     /// Whether it names the segment of that path.
     pub fn names_segment(&self, path: &str) -> bool {
         SegmentNo::of_path(path).is_some_and(|no| self.segments.iter().any(|name| name.no == no))
@@ -181,8 +187,8 @@ impl Manifest {
         out
     }
 
-    fn decode(bytes: &[u8]) -> StoreResult<Manifest> {
-        let damaged = |flaw: Flaw| flaw.in_file(PATH, 0);
+    fn decode(bytes: &[u8], path: &str) -> StoreResult<Manifest> {
+        let damaged = |flaw: Flaw| flaw.in_file(path, 0);
         let Some((checked, crc)) = bytes.split_last_chunk() else {
             return Err(damaged(Flaw::new(0, "a manifest", format!("{} bytes", bytes.len()))));
         };
@@ -192,20 +198,20 @@ impl Manifest {
             return Err(damaged(Flaw::new(checked.len(), expected, found)));
         }
         let mut from = Cursor::new(checked);
-        Self::decode_version(&mut from).map_err(damaged)??;
+        Self::decode_version(&mut from, path).map_err(damaged)??;
         let manifest = Self::decode_fields(&mut from).map_err(damaged)?;
         from.end().map_err(damaged)?;
         Ok(manifest)
     }
 
-    fn decode_version(from: &mut Cursor<'_>) -> Result<StoreResult<()>, Flaw> {
+    fn decode_version(from: &mut Cursor<'_>, path: &str) -> Result<StoreResult<()>, Flaw> {
         let magic: [u8; 8] = from.array()?;
         if magic != MAGIC {
             return Err(Flaw::new(0, MAGIC.escape_ascii().to_string(), magic.escape_ascii().to_string()));
         }
         match from.u32()? {
             VERSION => Ok(Ok(())),
-            found => Ok(Err(StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: VERSION, found })),
+            found => Ok(Err(StoreError::UnknownFormat { path: path.into(), offset: 8, expected: VERSION, found })),
         }
     }
 
@@ -300,7 +306,7 @@ mod tests {
         for bit in 0..8 * bytes.len() {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(Manifest::decode(&bytes), Err(StoreError::Damaged { .. })), "bit {bit}");
+            assert!(matches!(Manifest::decode(&bytes, PATH), Err(StoreError::Damaged { .. })), "bit {bit}");
         }
     }
 
@@ -308,7 +314,7 @@ mod tests {
     fn a_manifest_cut_anywhere_is_refused() {
         let bytes = manifest().encode();
         for len in 0..bytes.len() {
-            assert!(Manifest::decode(&bytes[..len]).is_err(), "{len} bytes");
+            assert!(Manifest::decode(&bytes[..len], PATH).is_err(), "{len} bytes");
         }
     }
 
@@ -320,7 +326,7 @@ mod tests {
         let crc = crc32c::crc32c(&bytes[..len]);
         bytes[len..].copy_from_slice(&crc.to_le_bytes());
         let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 3, found: 4 };
-        assert_eq!(Manifest::decode(&bytes), Err(expected));
+        assert_eq!(Manifest::decode(&bytes, PATH), Err(expected));
     }
 
     proptest! {
@@ -335,7 +341,7 @@ mod tests {
             }
             let crc = crc32c::crc32c(&bytes[..len]);
             bytes[len..].copy_from_slice(&crc.to_le_bytes());
-            if let Ok(manifest) = Manifest::decode(&bytes) {
+            if let Ok(manifest) = Manifest::decode(&bytes, PATH) {
                 // A base of L1 that is not there leaves its bytes unread.
                 prop_assert_eq!(manifest.encode().len(), bytes.len());
             }

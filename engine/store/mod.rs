@@ -23,6 +23,7 @@ pub mod compact;
 mod digest;
 mod error;
 mod files;
+pub mod inspect;
 pub mod l1;
 pub mod log;
 pub mod manifest;

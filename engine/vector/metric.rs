@@ -25,6 +25,20 @@ pub enum Metric {
     InnerProduct,
 }
 
+impl Metric {
+    /// All of them.
+    pub const ALL: [Metric; 3] = [Metric::L2, Metric::Cosine, Metric::InnerProduct];
+
+    /// How files name it. A number is never given to another.
+    pub fn number(self) -> u8 {
+        match self {
+            Metric::L2 => 1,
+            Metric::Cosine => 2,
+            Metric::InnerProduct => 3,
+        }
+    }
+}
+
 /// How many components a vector has: 1 to [`Dim::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "usize", into = "usize")]

@@ -2,7 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{real::RealError, vectors::VectorsError};
+use stormproof_engine::driver::FvecsError;
+
+use crate::real::RealError;
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +32,7 @@ pub(super) enum CliError {
     #[error("{source}")]
     Vectors {
         #[from]
-        source: VectorsError,
+        source: FvecsError,
     },
     #[error("{source}")]
     Real {

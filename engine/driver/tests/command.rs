@@ -91,3 +91,104 @@ fn a_directory_without_a_store_is_wrong_use() {
     assert_eq!(verify(&dir.path().join("none"), &[]).status.code(), Some(2));
     assert!(!dir.path().join("none").exists());
 }
+
+fn run(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_stormproof-engine")).args(words).output().unwrap()
+}
+
+/// A file of vectors with two components: (0, 1), (1, 1), ...
+fn fvecs(path: &Path, rows: u64) {
+    let row = |n: u64| [2_i32.to_le_bytes(), (n as f32).to_le_bytes(), 1_f32.to_le_bytes()].concat();
+    fs::write(path, (0..rows).flat_map(row).collect::<Vec<u8>>()).unwrap();
+}
+
+#[test]
+fn what_was_loaded_is_found_and_the_same_load_again_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, file) = (dir.path().join("store"), dir.path().join("v.fvecs"));
+    fvecs(&file, 700);
+    let (store, file) = (store.to_str().unwrap(), file.to_str().unwrap());
+    let mut lsns = Vec::new();
+    for _ in 0..2 {
+        let output = run(&["load", store, file, "--first-id", "100"]);
+        assert!(
+            output.status.success() && said(&output).starts_with("700 records of 2 components"),
+            "{}",
+            said(&output)
+        );
+        let stats: serde_json::Value = serde_json::from_slice(&run(&["stats", store, "--json"]).stdout).unwrap();
+        assert_eq!(stats["records"], 700, "{stats}");
+        lsns.push(stats["lsn"].as_u64());
+    }
+    assert_eq!(lsns[0], lsns[1]);
+    let got = run(&["get", store, "100", "799", "--json"]);
+    let lines = String::from_utf8(got.stdout).unwrap();
+    let vectors: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["vector"].clone()).collect();
+    assert_eq!(vectors, [serde_json::json!([0.0, 1.0]), serde_json::json!([699.0, 1.0])]);
+    let scanned = run(&["scan", store, "--from", "795", "--limit", "3"]);
+    let ids: Vec<_> = said(&scanned).lines().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(ids, ["795", "796", "797"]);
+    assert_eq!(said(&run(&["scan", store, "--limit", "5000"])).lines().count(), 700, "page by page");
+    let missing = run(&["get", store, "100", "99"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(said(&missing).contains("there is no record 99"), "{}", said(&missing));
+}
+
+#[test]
+fn a_file_of_other_vectors_or_of_none_loads_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, file) = (dir.path().join("store"), dir.path().join("v.fvecs"));
+    fvecs(&file, 3);
+    let (store, path) = (store.to_str().unwrap(), file.to_str().unwrap());
+    assert!(run(&["load", store, path]).status.success());
+    fs::write(&file, [3_i32.to_le_bytes(), [0; 4], [0; 4], [0; 4]].concat()).unwrap();
+    let other = run(&["load", store, path]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(said(&other).contains("3 components, those of the store 2"), "{}", said(&other));
+    fs::write(&file, b"no").unwrap();
+    assert_eq!(run(&["load", store, path]).status.code(), Some(2));
+    assert_eq!(run(&["load", store, "nowhere.fvecs"]).status.code(), Some(2));
+    assert_eq!(run(&["get", dir.path().to_str().unwrap(), "1"]).status.code(), Some(2));
+}
+
+#[test]
+fn each_kind_of_file_is_shown_with_its_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let node = dir.path().join("node");
+    let log =
+        files(&node).into_keys().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("log.")).unwrap();
+    let shows = |kind: &str, file: &Path, words: &[&str]| {
+        let output = run(&["inspect", kind, file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        for word in words {
+            assert!(said(&output).contains(word), "no `{word}` in {}", said(&output));
+        }
+    };
+    shows("manifest", &node.join("manifest"), &["2 components", "segments/0", "log."]);
+    shows("segment", &node.join("segments/0"), &["segment 0 of database", "group 0", "decisions"]);
+    shows("wal", &log, &["of the log of database", "bytes of zeros"]);
+    let json = run(&["inspect", "segment", node.join("segments/0").to_str().unwrap(), "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&report["format"], &report["damaged"]), (&1.into(), &false.into()), "{report}");
+}
+
+#[test]
+fn a_damaged_part_is_marked_and_the_rest_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let path = dir.path().join("node/segments/0");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let output = run(&["inspect", "segment", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("BAD") && said(&output).contains("decisions"), "{}", said(&output));
+    bytes.truncate(90);
+    fs::write(&path, bytes).unwrap();
+    let output = run(&["inspect", "segment", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("cannot be taken for"), "{}", said(&output));
+    assert_eq!(run(&["inspect", "l1", "nowhere"]).status.code(), Some(2));
+}

@@ -17,7 +17,7 @@ mod head;
 mod read;
 mod write;
 
-pub use read::read;
+pub use read::{read, read_alone};
 pub use write::write;
 
 #[cfg(test)]

@@ -19,13 +19,22 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Reads and verifies an L1 file. A file that is missing is a disk error of that kind.
 pub fn read(disk: &dyn Disk, name: L1Name) -> StoreResult<L1File> {
     let path = name.path();
-    let file = disk.open(&path, Open::Read)?;
+    read_as(disk, &path, &|head| check_name(&path, name, head))
+}
+
+/// Reads and verifies an L1 file under any name, to be looked at.
+pub fn read_alone(disk: &dyn Disk, path: &str) -> StoreResult<L1File> {
+    read_as(disk, path, &|_| Ok(()))
+}
+
+fn read_as(disk: &dyn Disk, path: &str, check: &dyn Fn(&L1Head) -> StoreResult<()>) -> StoreResult<L1File> {
+    let file = disk.open(path, Open::Read)?;
     let len = file.meta()?.len;
     let mut from = Chunks { file, len, offset: 0, bytes: Vec::new(), at: 0, digest: DigestBuilder::default() };
-    let counted = Counted::decode(from.take(HEAD_BYTES)?, &path, len)?;
-    check_name(&path, name, &counted.head)?;
+    let counted = Counted::decode(from.take(HEAD_BYTES)?, path, len)?;
+    check(&counted.head)?;
     let body = Body::read(&counted, &mut from)?;
-    let digest = from.finish(&path)?;
+    let digest = from.finish(path)?;
     let Body { rows, vectors, tombstones } = body;
     Ok(L1File { head: counted.head, digest, rows, vectors, tombstones })
 }

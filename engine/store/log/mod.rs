@@ -32,7 +32,7 @@ mod write;
 mod tests;
 
 pub(super) use scan::holds_frames;
-pub use scan::scan;
+pub use scan::{Alone, End, look, scan};
 pub use write::Log;
 
 /// The points of growing a log and of taking it up again.

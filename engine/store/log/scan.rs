@@ -60,6 +60,67 @@ pub(in crate::store) fn holds_frames(disk: &dyn Disk, no: LogNo) -> StoreResult<
     Ok(frame::parse(header.format, place, &bytes[HEADER_BYTES..]).is_ok())
 }
 
+/// What one file of a log holds, seen without the others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Alone {
+    /// Which database it belongs to.
+    pub log: LogId,
+    /// Which file of it it is.
+    pub no: LogNo,
+    /// How its frames are written.
+    pub format: LogFormat,
+    /// The last frame before this file.
+    pub after: Lsn,
+    /// The last frame in it, or before it.
+    pub last: Lsn,
+    /// Where its frames end, and the length of the file.
+    pub end: u64,
+    /// See there.
+    pub bytes: u64,
+    /// What stands behind the last frame.
+    pub behind: End,
+}
+
+/// What stands behind the last frame of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Zeros: room that was reserved.
+    Room,
+    /// What may be left of a write that was cut off; in words. If a later file of the log goes on, it is damage.
+    Torn(Box<str>),
+    /// Damage, for the log once went on behind it; in words.
+    Damaged(Box<str>),
+}
+
+/// Looks at a file of a log under any name: hands `each` every frame with its offset and length, as far as they go.
+pub fn look(disk: &dyn Disk, path: &str, each: &mut dyn FnMut(u64, usize, Lsn, &Batch)) -> StoreResult<Alone> {
+    let bytes = read_whole(disk, path, FILE_BYTES_MAX)?.ok_or_else(|| missing(path, "a file of a log"))?;
+    let header = Header::decode_unchecked(&bytes, path)?;
+    let file = LogFile { path: path.into(), header, bytes };
+    let (mut chain, mut end) = (file.header.after, HEADER_BYTES);
+    let broken = loop {
+        let frame = match frame::parse(file.header.format, file.place().at(end as u64), &file.bytes[end..]) {
+            Ok(frame) => frame,
+            Err(broken) => break broken,
+        };
+        file.check_chain(end, chain, &frame)?;
+        each(end as u64, frame.len, frame.chain.lsn, &file.decode(end, &frame)?);
+        chain = frame.chain;
+        end += frame.len;
+    };
+    let words = format!("expected {}, found {}", broken.expected, broken.found);
+    let next = frame::find(file.header.format, file.place(), &file.bytes, end + 1);
+    let behind = match next {
+        Some((offset, lsn)) => End::Damaged(format!("{words}, although the frame of {lsn} stands at {offset}").into()),
+        None if broken.whole => End::Damaged(format!("{words}, although all of its sectors were written").into()),
+        None if frame::is_zero(&file.bytes[end..]) => End::Room,
+        None => End::Torn(words.into()),
+    };
+    let Header { id: log, no, format, after } = file.header;
+    let (end, bytes) = (end as u64, file.bytes.len() as u64);
+    Ok(Alone { log, no, format, after: after.lsn, last: chain.lsn, end, bytes, behind })
+}
+
 /// A file of the log, in memory.
 struct LogFile {
     path: Box<str>,

@@ -98,6 +98,12 @@ impl Footer {
         out.try_into().expect("a footer's length is fixed")
     }
 
+    /// Whose a footer says it is, and of how many components: to be looked at, before anything of it was compared.
+    pub(super) fn claims(bytes: &[u8; FOOTER_BYTES]) -> Result<(Home, u32), Flaw> {
+        let footer = Footer::decode_numbers(&mut Cursor::new(bytes))?;
+        Ok((footer.home, footer.components))
+    }
+
     /// Reads the footer of a file of so many bytes, which is to be the one of `home`.
     pub(super) fn decode(bytes: &[u8; FOOTER_BYTES], home: Home, components: u32, file: u64) -> StoreResult<Footer> {
         let path = home.no.path();

@@ -63,6 +63,25 @@ impl Segment {
         }
         let home = Home { log, no: name.no };
         let footer = read_footer(&*file, home, components, name)?;
+        Segment::with_footer(path, file, footer)
+    }
+
+    /// Opens a segment under any name, and takes it for what it says it is: to be looked at.
+    pub fn open_alone(disk: &dyn Disk, path: &str) -> StoreResult<Segment> {
+        let file = disk.open(path, Open::Read)?;
+        let found = file.meta()?.len;
+        if found < FOOTER_BYTES as u64 {
+            return Err(Flaw::new(0, format!("{FOOTER_BYTES} bytes at least"), format!("{found}")).in_file(path, 0));
+        }
+        let at = found - FOOTER_BYTES as u64;
+        let mut bytes = [0; FOOTER_BYTES];
+        file.read_exact_at(at, &mut bytes)?;
+        let (home, components) = Footer::claims(&bytes).map_err(|flaw| flaw.in_file(path, at))?;
+        let footer = Footer::decode(&bytes, home, components, found)?;
+        Segment::with_footer(path.into(), file, footer)
+    }
+
+    fn with_footer(path: Box<str>, file: Arc<dyn File>, footer: Footer) -> StoreResult<Segment> {
         let mut segment = Segment { path, file, footer, filter: Filter::for_entries(0), groups: Vec::new() };
         segment.filter = Filter::of_bytes(&segment.read_sealed(footer.filter())?);
         let index = segment.read_sealed(footer.index())?;
@@ -74,6 +93,31 @@ impl Segment {
     /// Its number.
     pub fn no(&self) -> SegmentNo {
         self.footer.home.no
+    }
+
+    /// Which database it belongs to.
+    pub fn log(&self) -> LogId {
+        self.footer.home.log
+    }
+
+    /// Components of every vector.
+    pub fn components(&self) -> u32 {
+        self.footer.components
+    }
+
+    /// The first record of a group.
+    pub fn first_of(&self, group: usize) -> RecordId {
+        self.groups[group].first
+    }
+
+    /// How many records a group has, and how many of them are live.
+    pub fn counts_of(&self, group: usize) -> (u32, u32) {
+        (self.groups[group].entries, self.groups[group].live)
+    }
+
+    /// Where its decisions are.
+    pub fn decisions_span(&self) -> Span {
+        self.footer.decisions()
     }
 
     /// The last frame of the log whose effect is in it.

@@ -1,0 +1,270 @@
+//! Records: loading them from a file, reading them, counting them. The engine is opened for it, and recovers as it always does.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use stormproof_contract::Disk;
+
+use super::{CommandError, NODE_DIR, RealDisk};
+use crate::{
+    driver::{Client, Fvecs, Options, Running, open},
+    memory::{Config, Draft, Engine, MemoryNode, Metric, Op, Record, RecordId, Reply, RetryId, Transaction},
+    store::{
+        DigestBuilder, l1,
+        manifest::{self, Manifest},
+        segment,
+    },
+};
+
+/// Records of a transaction that loads some.
+const BATCH_RECORDS: usize = 256;
+/// Transactions under way at a time, so that the log has something to put into one frame.
+const LOADERS: usize = 8;
+/// Records that are asked for at a time.
+const PAGE_RECORDS: u32 = 1000;
+
+/// What to load.
+pub(super) struct Load {
+    pub(super) dir: PathBuf,
+    pub(super) file: PathBuf,
+    pub(super) first_id: u64,
+    pub(super) limit: Option<u64>,
+    pub(super) metric: Metric,
+    pub(super) json: bool,
+}
+
+type Store = Running<MemoryNode>;
+
+/// The manifest of a directory that was opened before; `None` if there is none.
+fn manifest(dir: &Path) -> Result<Option<Manifest>, CommandError> {
+    let node = dir.join(NODE_DIR);
+    if !node.join(manifest::PATH).is_file() {
+        return Ok(None);
+    }
+    let disk = RealDisk::open(&node).map_err(|error| CommandError::Disk { dir: dir.to_owned(), error })?;
+    let manifest = Manifest::read(&disk as &dyn Disk, manifest::PATH);
+    manifest.map(Some).map_err(|error| CommandError::Store { dir: dir.to_owned(), error })
+}
+
+/// The configuration that the store of a directory was made with.
+fn config_of(dir: &Path, manifest: &Manifest) -> Result<Config, CommandError> {
+    let of_number = Metric::ALL.into_iter().find(|metric| metric.number() == manifest.metric);
+    let metric = of_number.ok_or_else(|| CommandError::NoStore(dir.to_owned()))?;
+    Ok(Config { dim: manifest.components as usize, metric, ..Config::default() })
+}
+
+fn start(dir: &Path, config: &Config) -> Result<Store, CommandError> {
+    Ok(open(&Engine, config, dir, Options::default())?)
+}
+
+/// Opens a store that is there.
+fn reopen(dir: &Path) -> Result<Store, CommandError> {
+    if !dir.is_dir() {
+        return Err(CommandError::Missing(dir.to_owned()));
+    }
+    let manifest = manifest(dir)?.ok_or_else(|| CommandError::NoStore(dir.to_owned()))?;
+    start(dir, &config_of(dir, &manifest)?)
+}
+
+/// Writes the vectors of a file. A transaction's retry id is made of what it writes, so whatever an earlier run of the same
+/// load has done is found, and not done again.
+pub(super) fn load(what: &Load) -> Result<ExitCode, CommandError> {
+    let mut vectors = Fvecs::open(&what.file)?;
+    let config = match manifest(&what.dir)? {
+        Some(manifest) => config_of(&what.dir, &manifest)?,
+        None => Config { dim: vectors.dim(), metric: what.metric, ..Config::default() },
+    };
+    if config.dim != vectors.dim() {
+        let (file, expected, found) = (what.file.clone(), config.dim, vectors.dim());
+        return Err(CommandError::Dim { file, expected, found });
+    }
+    let store = start(&what.dir, &config)?;
+    let wanted = what.limit.unwrap_or(u64::MAX).min(vectors.expected());
+    let (began, done) = (Instant::now(), AtomicU64::new(0));
+    let next = Mutex::new((what.first_id, &mut vectors));
+    let loaded = thread::scope(|scope| {
+        let loaders: Vec<_> = (0..LOADERS)
+            .map(|_| {
+                let (client, next, done) = (store.client(), &next, &done);
+                scope.spawn(move || load_some(&client, next, what.first_id + wanted, done))
+            })
+            .collect();
+        let mut shown = Instant::now();
+        while loaders.iter().any(|loader| !loader.is_finished()) {
+            thread::sleep(Duration::from_millis(20));
+            if shown.elapsed() > Duration::from_secs(5) {
+                shown = Instant::now();
+                let n = done.load(Ordering::Relaxed);
+                eprintln!("{n} of {wanted} records, {:.0} a second", n as f64 / began.elapsed().as_secs_f64());
+            }
+        }
+        loaders.into_iter().try_for_each(|loader| loader.join().expect("a loader does not panic"))
+    });
+    loaded?;
+    store.stop();
+    let (n, seconds) = (done.into_inner(), began.elapsed().as_secs_f64());
+    let rate = n as f64 / seconds;
+    if what.json {
+        println!(
+            "{}",
+            json!({ "format": 1, "records": n, "seconds": seconds, "peak_resident_bytes": peak_resident() })
+        );
+    } else {
+        println!("{n} records of {} components in {seconds:.1} s: {rate:.0} a second{}", config.dim, resident_words());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load_some(
+    client: &Client<MemoryNode>,
+    next: &Mutex<(u64, &mut Fvecs)>,
+    end: u64,
+    done: &AtomicU64,
+) -> Result<(), CommandError> {
+    loop {
+        let mut upserts = Vec::new();
+        {
+            let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
+            while upserts.len() < BATCH_RECORDS && next.0 < end {
+                let Some(vector) = next.1.next() else { break };
+                upserts.push(Draft::new(RecordId(next.0), vector?));
+                next.0 += 1;
+            }
+        }
+        if upserts.is_empty() {
+            return Ok(());
+        }
+        let n = upserts.len() as u64;
+        let transaction = Transaction { upserts, ..Transaction::new(RetryId(0)) };
+        let transaction = Transaction { retry: retry_of(&transaction), ..transaction };
+        match client.call(Op::Commit(transaction))? {
+            Reply::Committed { .. } => done.fetch_add(n, Ordering::Relaxed),
+            other => return Err(CommandError::Refused(Box::new(other))),
+        };
+    }
+}
+
+/// A name for what a transaction loads: its digest.
+fn retry_of(transaction: &Transaction) -> RetryId {
+    let mut digest = DigestBuilder::default();
+    digest.update(b"load");
+    for draft in &transaction.upserts {
+        digest.update(&draft.id.0.to_le_bytes());
+        draft.vector.iter().for_each(|x| digest.update(&x.to_le_bytes()));
+    }
+    RetryId(u128::from_le_bytes(digest.finish().0))
+}
+
+pub(super) fn get(dir: &Path, ids: &[u64], json: bool) -> Result<ExitCode, CommandError> {
+    let store = reopen(dir)?;
+    let ids: Vec<_> = ids.iter().copied().map(RecordId).collect();
+    let found = match store.client().call(Op::Get { ids: ids.clone() })? {
+        Reply::Records { records, .. } => records,
+        other => return Err(CommandError::Refused(Box::new(other))),
+    };
+    for record in &found {
+        print(record, json);
+    }
+    for id in ids.iter().filter(|id| found.iter().all(|record| record.id != **id)) {
+        eprintln!("stormproof-engine: there is no {id}");
+    }
+    store.stop();
+    Ok(ExitCode::from(u8::from(found.len() < ids.len())))
+}
+
+pub(super) fn scan(dir: &Path, from: u64, limit: u64, json: bool) -> Result<ExitCode, CommandError> {
+    let store = reopen(dir)?;
+    let (mut next, mut left) = (Some(RecordId(from)), limit);
+    while let Some(from) = next.filter(|_| left > 0) {
+        let page = left.min(PAGE_RECORDS.into()) as u32;
+        let records = match store.client().call(Op::Range { from, limit: page })? {
+            Reply::Records { records, .. } => records,
+            other => return Err(CommandError::Refused(Box::new(other))),
+        };
+        for record in &records {
+            print(record, json);
+        }
+        left -= records.len() as u64;
+        next = records
+            .last()
+            .filter(|_| records.len() == page as usize)
+            .and_then(|last| last.id.0.checked_add(1))
+            .map(RecordId);
+    }
+    store.stop();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(record: &Record, json: bool) {
+    if json {
+        println!("{}", json!(record));
+        return;
+    }
+    let Record { id, version, vector, text, attributes, links, kappa, .. } = record;
+    let few: Vec<String> = vector.iter().take(4).map(|x| format!("{x}")).collect();
+    let more = if vector.len() > 4 { format!(", .. {} in all", vector.len()) } else { String::new() };
+    let links: Vec<u64> = links.iter().map(|id| id.0).collect();
+    println!("{id} {version}  [{}{more}]  {text:?} {attributes:?} links {links:?} kappa {kappa}", few.join(", "));
+}
+
+pub(super) fn stats(dir: &Path, json: bool) -> Result<ExitCode, CommandError> {
+    let began = Instant::now();
+    let store = reopen(dir)?;
+    let opened_ms = began.elapsed().as_secs_f64() * 1e3;
+    let (at, records) = match store.client().call(Op::Count)? {
+        Reply::Count { at, n } => (at, n),
+        other => return Err(CommandError::Refused(Box::new(other))),
+    };
+    store.stop();
+    let node = dir.join(NODE_DIR);
+    let (segments, segment_bytes) = files_in(&node.join(segment::DIRECTORY));
+    let (l1_files, l1_bytes) = files_in(&node.join(l1::DIRECTORY));
+    let (all, bytes) = files_in(&node);
+    if json {
+        let report = json!({
+            "format": 1, "records": records, "lsn": at.0, "segments": segments, "segment_bytes": segment_bytes,
+            "l1_files": l1_files, "l1_bytes": l1_bytes, "files": all, "bytes": bytes, "opened_ms": opened_ms,
+            "peak_resident_bytes": peak_resident(),
+        });
+        println!("{report}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{records} records, as of {at}");
+    println!("{segments} segments of {segment_bytes} bytes; {l1_files} files of the exact index of {l1_bytes} bytes");
+    println!("{all} files of {bytes} bytes in all");
+    println!("opened in {opened_ms:.0} ms{}", resident_words());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many files there are in a directory and below, and how long they are together.
+fn files_in(dir: &Path) -> (u64, u64) {
+    let Ok(entries) = fs::read_dir(dir) else { return (0, 0) };
+    let of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => files_in(&entry.path()),
+        Ok(meta) => (1, meta.len()),
+        Err(_) => (0, 0),
+    };
+    entries.flatten().map(of).fold((0, 0), |(n, bytes), (more, more_bytes)| (n + more, bytes + more_bytes))
+}
+
+/// The most memory that this process has had, where the system says so.
+fn peak_resident() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kib: u64 =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib << 10)
+}
+
+fn resident_words() -> String {
+    peak_resident().map_or_else(String::new, |bytes| format!(", at most {} MiB resident", bytes >> 20))
+}

@@ -1,0 +1,266 @@
+//! The command `stormproof-engine`: what an operator asks of a directory, or of a single file.
+//!
+//! | file | what |
+//! |---|---|
+//! | `verify` | can a directory be believed? |
+//! | `inspect` | what is in one file? |
+//! | `data` | records: loading them from a file, reading them, counting them |
+//!
+//! Exit codes: 0 all is well; 1 something is damaged, or a record that was asked for is not there; 2 wrong use; 3 the command
+//! could not do its work.
+
+mod data;
+mod inspect;
+mod verify;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{Parser, Subcommand};
+use stormproof_contract::{Disk, DiskError, DiskErrorKind, Lock};
+
+use super::{
+    CallError, FvecsError, OpenError,
+    disk::RealDisk,
+    job_child_dir,
+    open::{LOCK_FILE, NODE_DIR},
+    run_job_child,
+};
+use crate::{
+    memory::{Engine, Reply},
+    store::{StoreError, inspect::Kind},
+};
+
+/// Looks after a directory of the engine.
+#[derive(Parser)]
+#[command(name = "stormproof-engine", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Read every file to its end, compare every checksum, and change nothing
+    ///
+    /// Exit code 0: the store's own files do not make the next start refuse. 1: they do; each that is the reason is named. 3:
+    /// the disk failed, or another process has the directory open. Foreign managers check their files themselves.
+    Verify {
+        /// The directory that the engine was opened on
+        dir: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at a single file: what it says it is, its parts with their offsets, and which of them are damaged
+    ///
+    /// Exit code 0: all of it is whole. 1: something is damaged; what is left is shown all the same. Whether the file is the one
+    /// that belongs in its directory, `verify` says.
+    Inspect {
+        /// What it is taken for
+        kind: FileKind,
+        /// The file
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the vectors of a `.fvecs` file as records; the same file again writes nothing again
+    Load {
+        /// The directory; it is made if it is not there
+        dir: PathBuf,
+        /// The vectors
+        file: PathBuf,
+        /// The id of the first record; the others follow
+        #[arg(long, default_value_t = 0)]
+        first_id: u64,
+        /// No more than so many vectors
+        #[arg(long)]
+        limit: Option<u64>,
+        /// How a new store compares vectors
+        #[arg(long, value_enum, default_value_t = MetricName::L2)]
+        metric: MetricName,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print records by id
+    Get {
+        /// The directory
+        dir: PathBuf,
+        /// Which
+        #[arg(required = true)]
+        ids: Vec<u64>,
+        /// Print a line of JSON for each record, with its vector
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print records in the order of their ids
+    Scan {
+        /// The directory
+        dir: PathBuf,
+        /// The first id
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// No more than so many
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+        /// Print a line of JSON for each record, with its vector
+        #[arg(long)]
+        json: bool,
+    },
+    /// Count records, files and bytes
+    Stats {
+        /// The directory
+        dir: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum FileKind {
+    /// A file of the write-ahead log
+    Wal,
+    /// A segment
+    Segment,
+    /// The manifest
+    Manifest,
+    /// A file of the exact index
+    L1,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum MetricName {
+    /// Euclidean distance
+    L2,
+    /// Cosine
+    Cosine,
+    /// Inner product
+    Ip,
+}
+
+/// Why the command could not do its work.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error("{}: no such directory", .0.display())]
+    Missing(PathBuf),
+    #[error("{}: no such file", .0.display())]
+    NoFile(PathBuf),
+    #[error("{}: no store was ever opened here: neither `{NODE_DIR}` nor `manifest` is in it", .0.display())]
+    NoStore(PathBuf),
+    #[error("{}: a process has it open; stop it first", .0.display())]
+    InUse(PathBuf),
+    #[error("{}: {error}", dir.display())]
+    Disk { dir: PathBuf, error: DiskError },
+    #[error("{}: {error}", dir.display())]
+    Store { dir: PathBuf, error: StoreError },
+    #[error("{}: it cannot be taken for what was said: {error}", file.display())]
+    NotThat { file: PathBuf, error: StoreError },
+    #[error(transparent)]
+    Fvecs(#[from] FvecsError),
+    #[error("{}: its vectors have {found} components, those of the store {expected}", file.display())]
+    Dim { file: PathBuf, expected: usize, found: usize },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("{0}")]
+    Call(#[from] CallError),
+    #[error("the engine answered {0:?}")]
+    Refused(Box<Reply>),
+}
+
+impl CommandError {
+    fn code(&self) -> u8 {
+        match self {
+            CommandError::NotThat { .. } => 1,
+            CommandError::Missing(_)
+            | CommandError::NoFile(_)
+            | CommandError::NoStore(_)
+            | CommandError::Fvecs(_)
+            | CommandError::Dim { .. } => 2,
+            CommandError::InUse(_)
+            | CommandError::Disk { .. }
+            | CommandError::Store { .. }
+            | CommandError::Open(_)
+            | CommandError::Call(_)
+            | CommandError::Refused(_) => 3,
+        }
+    }
+}
+
+/// Does what the arguments of this process say.
+pub fn main() -> ExitCode {
+    if let Some(dir) = job_child_dir() {
+        return run_job_child(&Engine, &dir);
+    }
+    dispatch(Arguments::parse().command).unwrap_or_else(|error| {
+        eprintln!("stormproof-engine: {error}");
+        ExitCode::from(error.code())
+    })
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, CommandError> {
+    match command {
+        Command::Verify { dir, json } => verify::run(&dir, json),
+        Command::Inspect { kind, file, json } => inspect::run(kind.into(), &file, json),
+        Command::Load { dir, file, first_id, limit, metric, json } => {
+            data::load(&data::Load { dir, file, first_id, limit, metric: metric.into(), json })
+        }
+        Command::Get { dir, ids, json } => data::get(&dir, &ids, json),
+        Command::Scan { dir, from, limit, json } => data::scan(&dir, from, limit, json),
+        Command::Stats { dir, json } => data::stats(&dir, json),
+    }
+}
+
+impl From<FileKind> for Kind {
+    fn from(kind: FileKind) -> Kind {
+        match kind {
+            FileKind::Wal => Kind::Log,
+            FileKind::Segment => Kind::Segment,
+            FileKind::Manifest => Kind::Manifest,
+            FileKind::L1 => Kind::L1,
+        }
+    }
+}
+
+impl From<MetricName> for crate::vector::Metric {
+    fn from(name: MetricName) -> Self {
+        match name {
+            MetricName::L2 => Self::L2,
+            MetricName::Cosine => Self::Cosine,
+            MetricName::Ip => Self::InnerProduct,
+        }
+    }
+}
+
+/// The files of a node, and what keeps others from opening it meanwhile.
+struct Held {
+    disk: Arc<dyn Disk>,
+    _lock: Option<Box<dyn Lock>>,
+}
+
+impl Held {
+    fn take(dir: &Path) -> Result<Held, CommandError> {
+        if !dir.is_dir() {
+            return Err(CommandError::Missing(dir.to_owned()));
+        }
+        let failed = |error: DiskError| match error.kind {
+            DiskErrorKind::Locked => CommandError::InUse(dir.to_owned()),
+            _ => CommandError::Disk { dir: dir.to_owned(), error },
+        };
+        let disk = RealDisk::open(dir).map_err(failed)?;
+        if dir.join(NODE_DIR).is_dir() {
+            let lock = disk.try_lock(LOCK_FILE).map_err(failed)?;
+            return Ok(Held { disk: disk.scoped(NODE_DIR), _lock: Some(lock) });
+        }
+        // A copy of the node's files alone.
+        if dir.join("manifest").exists() {
+            return Ok(Held { disk: Arc::new(disk), _lock: None });
+        }
+        Err(CommandError::NoStore(dir.to_owned()))
+    }
+}
