@@ -213,9 +213,15 @@ impl MemoryNode {
 
     /// Commits the batch if it is full. Before a transaction is judged, never after: the batch may come to nothing,
     /// and with it what the transaction would rest on.
+    ///
+    /// And does what is due then: as long as more arrives than a batch takes, the host does not have the node settle, and
+    /// what was written since the last flush would grow without a bound.
     fn make_room(&mut self, out: &mut Effects<Reply>) {
         if self.open.weight() > WEIGHT_MAX / 4 || self.open.joined.len() >= JOINED_MAX {
             self.commit_batch(out);
+            if !self.halted {
+                self.maintain(out);
+            }
         }
     }
 

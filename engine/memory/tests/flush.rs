@@ -38,6 +38,19 @@ fn the_log_begins_anew_and_what_it_had_is_in_a_segment() {
     }
 }
 
+/// The host settles a node when there is nothing left to hand over: under load that may be never.
+#[test]
+fn what_is_due_is_done_also_where_requests_never_cease() {
+    let mut bench = Bench::new(flushing());
+    let text = "x".repeat(1 << 20);
+    for id in 1..=40 {
+        let upserts = vec![Draft { text: text.clone(), ..draft(id, 0.0) }];
+        bench.send(Op::Commit(Transaction { upserts, ..empty(id.into()) }));
+    }
+    let flushes = bench.notes.iter().filter(|note| **note == "flush").count();
+    assert!(flushes >= 3, "{flushes} flushes of four records");
+}
+
 #[test]
 fn a_search_reads_what_it_found_from_the_segments() {
     let mut bench = Bench::new(flushing());
