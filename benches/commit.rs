@@ -156,7 +156,8 @@ fn options(batches: Arc<Mutex<Vec<u64>>>) -> driver::Options {
             batches.lock().unwrap_or_else(PoisonError::into_inner).push(*transactions);
         }
     };
-    driver::Options { observer: Some(Arc::new(observer)), ..driver::Options::default() }
+    let job_command = driver::JobCommand::ThisProgram;
+    driver::Options { observer: Some(Arc::new(observer)), job_command, ..driver::Options::default() }
 }
 
 /// What the writers share.

@@ -35,7 +35,7 @@ use stormproof_contract::{Clock, Effect, Effects, Input, JobEnd, JobId, Lock, No
 
 use super::{
     client::Client,
-    jobs::{JobCommand, JobNews, Jobs},
+    jobs::{JobCommand, JobNews, Jobs, RunInThread},
 };
 
 #[cfg(test)]
@@ -145,6 +145,7 @@ pub(super) struct Start<N: Node> {
     /// Where the node's files lie, for its jobs.
     pub(super) dir: PathBuf,
     pub(super) job_command: JobCommand,
+    pub(super) run_in_thread: RunInThread,
     pub(super) lock: Box<dyn Lock>,
     pub(super) observer: Option<Observer>,
     pub(super) queue_inputs_max: usize,
@@ -164,7 +165,12 @@ pub(super) fn start<N: Node + 'static>(start: Start<N>) -> std::io::Result<Runni
     };
     let mut writer = Writer {
         mail,
-        jobs: Jobs::new(start.job_command, start.dir, Arc::new(move |news| send.send(Mail::Job(news)).is_ok())),
+        jobs: Jobs::new(
+            start.job_command,
+            start.run_in_thread,
+            start.dir,
+            Arc::new(move |news| send.send(Mail::Job(news)).is_ok()),
+        ),
         node: start.node,
         clock: start.clock,
         observer: start.observer,

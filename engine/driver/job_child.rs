@@ -1,4 +1,4 @@
-//! Jobs in child processes: the child's side.
+//! Jobs in child processes, or in threads: the job's side.
 //!
 //! The job's standard output is its pipe to the node, so it must not print; standard error is free. A panic of the job
 //! ends this process, and the node hears that the job was killed.
@@ -6,11 +6,13 @@
 use std::{
     collections::VecDeque,
     env,
-    io::{self, Read, Write},
+    io::{self, PipeReader, PipeWriter, Read, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     },
     thread,
@@ -55,20 +57,39 @@ pub fn job_child_dir() -> Option<PathBuf> {
 /// ```
 pub fn run_job_child<S: System>(system: &S, dir: &Path) -> ExitCode {
     // Not the locked handles: the thread that reads outlives this function where the pipe does not end.
-    match run(system, dir, io::stdin(), &mut io::stdout()) {
+    match run(system, dir, io::stdin(), &mut io::stdout(), &AtomicBool::new(false)) {
         Ok(()) => ExitCode::SUCCESS,
         // The pipe is gone, and with it whoever wanted to know.
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn run<S: System>(system: &S, dir: &Path, from: impl Read + Send + 'static, to: &mut impl Write) -> io::Result<()> {
+/// The same in a thread of the host's process, between two pipes of it. A panic ends the job, and the node hears that it was
+/// killed.
+pub(super) fn run_job_thread<S: System>(
+    system: &S,
+    dir: &Path,
+    from: PipeReader,
+    mut to: PipeWriter,
+    killed: &AtomicBool,
+) {
+    // The pipe is gone, and with it whoever wanted to know.
+    let _ = catch_unwind(AssertUnwindSafe(|| run(system, dir, from, &mut to, killed)));
+}
+
+fn run<S: System>(
+    system: &S,
+    dir: &Path,
+    from: impl Read + Send + 'static,
+    to: &mut impl Write,
+    killed: &AtomicBool,
+) -> io::Result<()> {
     let (pass_on, heard) = sync_channel(HEARD_MAX);
     thread::Builder::new().name("job-ears".into()).spawn(move || hear(from, &pass_on))?;
     let Ok(spec) = heard.recv() else { return Ok(()) };
     let last = RealDisk::open(dir).map_err(JobError::from).and_then(|disk| {
         let mut job = system.job(&spec)?;
-        work(&mut *job, &(Arc::new(disk) as Arc<dyn Disk>), &heard, to)
+        work(&mut *job, &(Arc::new(disk) as Arc<dyn Disk>), &heard, to, killed)
     });
     match last {
         Ok(None) => Ok(()),
@@ -83,9 +104,13 @@ fn work(
     disk: &Arc<dyn Disk>,
     told: &Receiver<Bytes>,
     to: &mut impl Write,
+    killed: &AtomicBool,
 ) -> Result<Option<Bytes>, JobError> {
     let mut heard = VecDeque::new();
     loop {
+        if killed.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
         while heard.len() < HEARD_MAX {
             match told.try_recv() {
                 Ok(bytes) => heard.push_back(bytes),

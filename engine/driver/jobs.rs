@@ -1,8 +1,9 @@
-//! Jobs in child processes: the host's side.
+//! Jobs in threads or in child processes: the host's side.
 //!
-//! A job is this program, or another that the user names, started anew with [`JOB_ARGUMENT`] and the node's directory.
+//! In a process, a job is this program, or another that the user names, started anew with [`JOB_ARGUMENT`] and the node's directory.
 //! Its spec and whatever the node tells it go down its standard input, what it says comes back up its standard output
-//! (see `frames`); its standard error is the host's. So it can be killed alone, and what it leaks goes with it.
+//! (see `frames`); its standard error is the host's. So it can be killed alone, and what it leaks goes with it. In a thread it
+//! is the same, with pipes of this process: it cannot be killed, but notices between two steps that nobody hears it any more.
 //!
 //! Two threads serve each job, so that the writer never waits for a pipe: the *speaker* writes what the node says, the
 //! *listener* reads what the job says, reports it to the host, and buries the child. Whatever ends a job, the listener
@@ -20,11 +21,12 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsString,
-    io::{self, BufReader, BufWriter},
+    io::{self, BufReader, BufWriter, PipeReader, PipeWriter, Read, Write},
     path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -41,11 +43,14 @@ pub const JOB_ARGUMENT: &str = "--stormproof-job";
 /// Messages that may wait for a job to listen.
 const UNHEARD_MAX: usize = 64;
 
-/// What to start for a job.
+/// Where jobs run, and what is started for one.
 #[derive(Clone, Debug, Default)]
 pub enum JobCommand {
-    /// The program that is running.
+    /// In a thread of this process. It asks nothing of the program, and shares its memory and its end.
     #[default]
+    InThreads,
+    /// In a process of its own: the program that is running, whose main function begins with
+    /// [`job_child_dir`](super::job_child_dir).
     ThisProgram,
     /// Another one, with these arguments before [`JOB_ARGUMENT`].
     Program {
@@ -56,17 +61,46 @@ pub enum JobCommand {
     },
 }
 
-impl JobCommand {
-    fn start(&self, dir: &PathBuf) -> io::Result<Child> {
-        let mut command = match self {
-            JobCommand::ThisProgram => Command::new(env::current_exe()?),
+/// Runs a job between two pipes, to its end, to theirs, or until the flag says that it is killed.
+pub(super) type RunInThread = Arc<dyn Fn(PipeReader, PipeWriter, &AtomicBool) + Send + Sync>;
+
+/// A job that was started, and its two pipes.
+struct Started {
+    body: Mortal,
+    input: Box<dyn Write + Send>,
+    output: Box<dyn Read + Send>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Jobs {
+    fn start_body(&self) -> io::Result<Started> {
+        match &self.command {
+            JobCommand::InThreads => self.start_thread(),
+            JobCommand::ThisProgram => self.start_process(Command::new(env::current_exe()?)),
             JobCommand::Program { path, arguments } => {
                 let mut command = Command::new(path);
                 command.args(arguments);
-                command
+                self.start_process(command)
             }
+        }
+    }
+
+    fn start_thread(&self) -> io::Result<Started> {
+        let ((job_input, input), (output, job_output)) = (io::pipe()?, io::pipe()?);
+        let (run, killed) = (Arc::clone(&self.run_in_thread), Arc::new(AtomicBool::new(false)));
+        let body = Mortal::Thread(Arc::clone(&killed));
+        let thread = thread::Builder::new().name("job".into()).spawn(move || run(job_input, job_output, &killed))?;
+        Ok(Started { body, input: Box::new(input), output: Box::new(output), thread: Some(thread) })
+    }
+
+    fn start_process(&self, mut command: Command) -> io::Result<Started> {
+        command.arg(JOB_ARGUMENT).arg(&self.dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("a child process without its pipes"));
         };
-        command.arg(JOB_ARGUMENT).arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+        let body = Mortal::Process(Arc::new(Mutex::new(child)));
+        Ok(Started { body, input: Box::new(input), output: Box::new(output), thread: None })
     }
 }
 
@@ -83,6 +117,7 @@ pub(super) type Report = Arc<dyn Fn(JobNews) -> bool + Send + Sync>;
 /// keep taking them.
 pub(super) struct Jobs {
     command: JobCommand,
+    run_in_thread: RunInThread,
     dir: PathBuf,
     report: Report,
     running: BTreeMap<JobId, RunningJob>,
@@ -95,49 +130,60 @@ struct RunningJob {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// A child process that the writer may kill and the listener buries.
+/// What the writer may kill, and the listener buries.
 #[derive(Clone)]
-struct Mortal(Arc<Mutex<Child>>);
+enum Mortal {
+    Process(Arc<Mutex<Child>>),
+    /// It looks at the flag between two steps.
+    Thread(Arc<AtomicBool>),
+}
 
 impl Mortal {
     /// Kills it; no error if it is dead already.
     fn kill(&self) {
-        // The only failure is a child that is not ours to kill, which is one that this program did not start.
-        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).kill();
+        match self {
+            // The only failure is a child that is not ours to kill, which is one that this program did not start.
+            Mortal::Process(child) => drop(child.lock().unwrap_or_else(PoisonError::into_inner).kill()),
+            Mortal::Thread(killed) => killed.store(true, Ordering::Relaxed),
+        }
     }
 
     /// Kills it and lets the system forget it. A job is over once its pipe is, so this does not wait for long.
     fn bury(&self) {
-        let mut child = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Mortal::Process(child) = self else { return };
+        let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = child.kill();
         let _ = child.wait();
     }
 }
 
 impl Jobs {
-    pub(super) fn new(command: JobCommand, dir: PathBuf, report: Report) -> Jobs {
-        Jobs { command, dir, report, running: BTreeMap::new() }
+    pub(super) fn new(command: JobCommand, run_in_thread: RunInThread, dir: PathBuf, report: Report) -> Jobs {
+        Jobs { command, run_in_thread, dir, report, running: BTreeMap::new() }
     }
 
     /// Starts a job. An error means that nothing runs and nothing will be reported.
     pub(super) fn start(&mut self, job: JobId, spec: Bytes) -> io::Result<()> {
         assert!(!self.running.contains_key(&job), "{job} was started twice: a node never reuses the id of a job");
-        let mut child = self.command.start(&self.dir)?;
-        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(io::Error::other("a child process without its pipes"));
-        };
-        let child = Mortal(Arc::new(Mutex::new(child)));
+        let Started { body: child, input, output, thread: body_thread } = self.start_body()?;
         let (tell, told) = sync_channel(UNHEARD_MAX);
         // Should a thread not start, the pipes close with this function, and the child ends for want of them.
-        let speaker = thread::Builder::new().name("job-speaker".into()).spawn(move || speak(stdin, spec, &told))?;
+        let speaker = thread::Builder::new().name("job-speaker".into()).spawn(move || speak(input, spec, &told))?;
         let (buried, report) = (child.clone(), Arc::clone(&self.report));
         let listen = move || {
-            let how = listen(job, stdout, &report);
+            let how = listen(job, output, &report);
             buried.bury();
             report(JobNews::Ended { job, how });
         };
         let listener = thread::Builder::new().name("job-listener".into()).spawn(listen)?;
-        self.running.insert(job, RunningJob { child, tell: Some(tell), threads: vec![speaker, listener] });
+        self.running.insert(
+            job,
+            RunningJob {
+                child,
+                tell: Some(tell),
+                threads: [speaker, listener].into_iter().chain(body_thread).collect(),
+            },
+        );
         Ok(())
     }
 
@@ -157,7 +203,8 @@ impl Jobs {
 
     /// Kills a job. Its end is reported like any other.
     pub(super) fn stop(&mut self, job: JobId) {
-        if let Some(running) = self.running.get(&job) {
+        if let Some(running) = self.running.get_mut(&job) {
+            running.tell = None;
             running.child.kill();
         }
     }
@@ -180,21 +227,21 @@ impl Drop for RunningJob {
 }
 
 /// Writes the spec and then what the node says, until either end is gone.
-fn speak(stdin: ChildStdin, spec: Bytes, told: &Receiver<Bytes>) {
-    let mut stdin = BufWriter::new(stdin);
+fn speak(input: Box<dyn Write + Send>, spec: Bytes, told: &Receiver<Bytes>) {
+    let mut input = BufWriter::new(input);
     for bytes in std::iter::once(spec).chain(told.iter()) {
         // The job is dead, or the message is longer than any may be. Either way the pipe ends here, and the job too.
-        if frames::write(&mut stdin, &Frame::Said(bytes)).is_err() {
+        if frames::write(&mut input, &Frame::Said(bytes)).is_err() {
             return;
         }
     }
 }
 
 /// Passes on what the job says, until it has no more to say, and tells how it ended.
-fn listen(job: JobId, stdout: ChildStdout, report: &Report) -> JobEnd {
-    let mut stdout = BufReader::new(stdout);
+fn listen(job: JobId, output: Box<dyn Read + Send>, report: &Report) -> JobEnd {
+    let mut output = BufReader::new(output);
     loop {
-        match frames::read(&mut stdout) {
+        match frames::read(&mut output) {
             Ok(Some(Frame::Said(bytes))) => {
                 if !report(JobNews::Said { job, bytes }) {
                     return JobEnd::Killed;

@@ -14,7 +14,7 @@
 //! | `command` | the command `stormproof-engine` |
 //! | `fvecs` | vectors from a file of the usual format |
 //! | `failpoints` | faults at named places of a real process |
-//! | `jobs`, `job_child`, `frames` | long work in a child process: the parent's side, the child's, and the bytes between |
+//! | `jobs`, `job_child`, `frames` | long work in a thread or a child process: the host's side, the job's, and the bytes between |
 //!
 //! # Invariants
 //! - One process at a time holds a directory, and one thread at a time the node in it.

@@ -17,7 +17,7 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     thread,
     time::Duration,
 };
@@ -28,6 +28,7 @@ use super::{
     clock::RealClock,
     disk::RealDisk,
     host::{Observer, Running, Start, start},
+    job_child::run_job_thread,
     jobs::JobCommand,
 };
 
@@ -46,7 +47,7 @@ pub struct Options {
     pub boot_attempts_max: u32,
     /// Hears what the node notes.
     pub observer: Option<Observer>,
-    /// What to start for a job.
+    /// Where jobs run.
     pub job_command: JobCommand,
 }
 
@@ -118,17 +119,22 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// Takes hold of `dir`, creating it at need, boots the node in it, and runs it.
 pub fn open<S>(system: &S, config: &S::Config, dir: &Path, options: Options) -> Result<Running<S::Node>, OpenError>
 where
-    S: System,
+    S: System + Clone + Send + Sync + 'static,
     S::Node: 'static,
 {
     let home = Home::take(dir)?;
     let seed = RandomState::new().build_hasher().finish();
     let node = boot(system, config, &home, &options, seed)?;
     let Home { lock, .. } = home;
+    let node_dir = dir.join(NODE_DIR);
+    let (of_jobs, dir_of_jobs) = (system.clone(), node_dir.clone());
     start(Start {
         node,
         clock: Arc::new(RealClock),
-        dir: dir.join(NODE_DIR),
+        dir: node_dir,
+        run_in_thread: Arc::new(move |from, to, killed: &AtomicBool| {
+            run_job_thread(&of_jobs, &dir_of_jobs, from, to, killed);
+        }),
         job_command: options.job_command,
         lock,
         observer: options.observer,

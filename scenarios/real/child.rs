@@ -16,7 +16,7 @@ use std::{
 
 use stormproof_contract::{OpId, RequestId, System};
 use stormproof_engine::{
-    driver::{self, CallError, Client, Note, Options, Stop, failpoints},
+    driver::{self, CallError, Client, JobCommand, Note, Options, Stop, failpoints},
     memory::{Engine, MemoryNode, Op, Reply},
 };
 
@@ -41,7 +41,8 @@ fn serve(dir: &Path, from: &mut impl Read) -> io::Result<()> {
     let Some(Ask::Open(setup)) = wire::read(from)? else {
         return Err(io::Error::other("the first message is not `open`"));
     };
-    let options = Options { observer: Some(Arc::new(pass_on)), ..Options::default() };
+    let options =
+        Options { observer: Some(Arc::new(pass_on)), job_command: JobCommand::ThisProgram, ..Options::default() };
     match driver::open(&Engine, &setup.config(), dir, options) {
         Err(error) => say(&Say::Refused(error.to_string())),
         Ok(node) => {

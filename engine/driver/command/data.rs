@@ -17,7 +17,7 @@ use stormproof_contract::Disk;
 
 use super::{CommandError, NODE_DIR, RealDisk};
 use crate::{
-    driver::{Client, Fvecs, Options, Running, open},
+    driver::{Client, Fvecs, JobCommand, Options, Running, open},
     memory::{Config, Draft, Engine, MemoryNode, Metric, Op, Record, RecordId, Reply, RetryId, Transaction},
     store::{
         DigestBuilder, l1,
@@ -64,7 +64,8 @@ fn config_of(dir: &Path, manifest: &Manifest) -> Result<Config, CommandError> {
 }
 
 fn start(dir: &Path, config: &Config) -> Result<Store, CommandError> {
-    Ok(open(&Engine, config, dir, Options::default())?)
+    let options = Options { job_command: JobCommand::ThisProgram, ..Options::default() };
+    Ok(open(&Engine, config, dir, options)?)
 }
 
 /// Opens a store that is there.

@@ -19,6 +19,7 @@ use stormproof_engine::driver::{CallError, OpenError, Options, RealDisk, Stop, f
 const SIGABRT: i32 = 6;
 
 /// Appends a byte for each operation: write, a point, sync, reply. It halts on any error.
+#[derive(Clone)]
 struct Appender;
 
 struct AppenderNode {

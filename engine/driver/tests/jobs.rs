@@ -13,6 +13,7 @@ use stormproof_contract::{
 use stormproof_engine::driver::{Client, JobCommand, Note, Options, Running, Stop, job_child_dir, open, run_job_child};
 
 /// A node that does with jobs what it is told, and replies with what it hears of them.
+#[derive(Clone)]
 struct Foreman;
 
 #[derive(Default)]
@@ -175,10 +176,6 @@ impl Site {
         Site { client: running.client(), dir, running, notes }
     }
 
-    fn new() -> Site {
-        Site::open(JobCommand::ThisProgram)
-    }
-
     fn tell(&self, op: Op) {
         self.client.call(op).expect("it runs");
     }
@@ -190,8 +187,8 @@ impl Site {
 
 const JOB: JobId = JobId(7);
 
-fn a_job_speaks_in_order_works_on_the_nodes_disk_and_ends() {
-    let site = Site::new();
+fn a_job_speaks_in_order_works_on_the_nodes_disk_and_ends(jobs: JobCommand) {
+    let site = Site::open(jobs);
     site.tell(Op::Start(JOB, "count"));
     for expected in ["job7 said 1", "job7 said 2", "job7 said 3", "job7 done counted"] {
         site.hears(expected);
@@ -199,8 +196,8 @@ fn a_job_speaks_in_order_works_on_the_nodes_disk_and_ends() {
     assert_eq!(std::fs::read(site.dir.path().join("node/counted")).expect("written"), b"123");
 }
 
-fn a_job_hears_what_it_is_told_while_another_does_too() {
-    let site = Site::new();
+fn a_job_hears_what_it_is_told_while_another_does_too(jobs: JobCommand) {
+    let site = Site::open(jobs);
     let other = JobId(8);
     site.tell(Op::Start(JOB, "echo"));
     site.tell(Op::Start(other, "echo"));
@@ -220,24 +217,29 @@ fn a_job_hears_what_it_is_told_while_another_does_too() {
     site.hears("job8 done gladly");
 }
 
-fn a_stopped_job_is_reported_killed() {
-    let site = Site::new();
+fn a_stopped_job_is_reported_killed(jobs: JobCommand) {
+    let site = Site::open(jobs);
     site.tell(Op::Start(JOB, "deaf"));
     site.tell(Op::Stop(JOB));
     site.hears("job7 killed");
     site.tell(Op::Stop(JOB));
 }
 
-fn a_job_that_cannot_begin_or_go_on_says_why() {
-    let site = Site::new();
+fn a_job_that_cannot_begin_or_go_on_says_why(jobs: JobCommand) {
+    let site = Site::open(jobs);
     site.tell(Op::Start(JobId(1), "nonsense"));
     site.hears("job1 failed: the bytes name no job of this system");
     site.tell(Op::Start(JobId(2), "fail"));
     site.hears("job2 failed: open of `none`: no such file or directory");
     site.tell(Op::Start(JobId(3), "panic"));
     site.hears("job3 killed");
-    site.tell(Op::Start(JobId(4), "print"));
-    site.hears("job4 failed: the job's output makes no sense: no message begins with byte 104");
+}
+
+/// What a job prints goes to the node where it has a process, and its standard output, of its own.
+fn a_job_that_prints_makes_no_sense() {
+    let site = Site::open(JobCommand::ThisProgram);
+    site.tell(Op::Start(JOB, "print"));
+    site.hears("job7 failed: the job's output makes no sense: no message begins with byte 104");
 }
 
 fn a_program_that_is_not_there_is_a_failed_job() {
@@ -248,8 +250,8 @@ fn a_program_that_is_not_there_is_a_failed_job() {
     assert!(news.starts_with("job7 failed: the job's process did not start"), "{news}");
 }
 
-fn a_job_that_does_not_listen_is_killed_when_too_much_waits_for_it() {
-    let site = Site::new();
+fn a_job_that_does_not_listen_is_killed_when_too_much_waits_for_it(jobs: JobCommand) {
+    let site = Site::open(jobs);
     site.tell(Op::Start(JOB, "deaf"));
     // More than the pipe, the child's queue and the host's queue take together.
     for _ in 0..400 {
@@ -260,8 +262,8 @@ fn a_job_that_does_not_listen_is_killed_when_too_much_waits_for_it() {
     assert_eq!(*notes, [format!("{:?}", Note::DeafJob { job: JOB })]);
 }
 
-fn a_host_that_stops_takes_its_jobs_with_it() {
-    let site = Site::new();
+fn a_host_that_stops_takes_its_jobs_with_it(jobs: JobCommand) {
+    let site = Site::open(jobs);
     site.tell(Op::Start(JobId(1), "deaf"));
     site.tell(Op::Start(JobId(2), "echo"));
     // Returns at all, although the deaf job works for ever unless it is killed: it waits for both to be buried.
@@ -288,17 +290,26 @@ fn main() -> ExitCode {
     if let Some(dir) = job_child_dir() {
         return run_job_child(&Foreman, &dir);
     }
-    let tests: [(&str, fn()); 8] = [
+    let wherever: [(&str, fn(JobCommand)); 6] = [
         ("speaks in order", a_job_speaks_in_order_works_on_the_nodes_disk_and_ends),
         ("hears", a_job_hears_what_it_is_told_while_another_does_too),
         ("stopped", a_stopped_job_is_reported_killed),
         ("says why", a_job_that_cannot_begin_or_go_on_says_why),
-        ("no program", a_program_that_is_not_there_is_a_failed_job),
         ("deaf", a_job_that_does_not_listen_is_killed_when_too_much_waits_for_it),
         ("host stops", a_host_that_stops_takes_its_jobs_with_it),
+    ];
+    for (name, test) in wherever {
+        for jobs in [JobCommand::ThisProgram, JobCommand::InThreads] {
+            test(jobs.clone());
+            eprintln!("job test ok: {name}, {jobs:?}");
+        }
+    }
+    let in_processes: [(&str, fn()); 3] = [
+        ("prints", a_job_that_prints_makes_no_sense),
+        ("no program", a_program_that_is_not_there_is_a_failed_job),
         ("orphan", an_orphan_ends_by_itself),
     ];
-    for (name, test) in tests {
+    for (name, test) in in_processes {
         test();
         eprintln!("job test ok: {name}");
     }
