@@ -185,6 +185,9 @@ impl Site {
     }
 }
 
+/// What is tried wherever jobs run.
+type Story = fn(JobCommand);
+
 const JOB: JobId = JobId(7);
 
 fn a_job_speaks_in_order_works_on_the_nodes_disk_and_ends(jobs: JobCommand) {
@@ -290,7 +293,7 @@ fn main() -> ExitCode {
     if let Some(dir) = job_child_dir() {
         return run_job_child(&Foreman, &dir);
     }
-    let wherever: [(&str, fn(JobCommand)); 6] = [
+    let wherever: [(&str, Story); 6] = [
         ("speaks in order", a_job_speaks_in_order_works_on_the_nodes_disk_and_ends),
         ("hears", a_job_hears_what_it_is_told_while_another_does_too),
         ("stopped", a_stopped_job_is_reported_killed),
