@@ -137,6 +137,7 @@ impl<'a> Run<'a> {
             log_file_bytes: 64 * (512 + 4 * dim as u64),
             l1_persist: L1Persist::Delta { merge_after: 4 },
             flush_records: 40,
+            merge_run_min: 2,
             managers: Vec::new(),
             ledger: LedgerConfig::default(),
             clients: CLIENTS,
@@ -195,17 +196,22 @@ fn random_kills(run: &mut Run<'_>) -> Result<(), Trouble> {
 
 fn recovery(run: &mut Run<'_>) -> Result<(), Trouble> {
     let ledger = LedgerConfig { refuse_every: 5, ..LedgerConfig::default() };
-    let setup = Setup { managers: vec!["ledger".into()], ledger, ..run.setup() };
+    let usual = Setup { managers: vec!["ledger".into()], ledger, ..run.setup() };
+    // Flushes so soon that there is time to merge the segments before the life is over; the index is not merged then.
+    let often = Setup { flush_records: 12, ..usual.clone() };
+    let merging = |name: &str| name.starts_with("compact.");
     let mut spared = Vec::new();
-    run.lane(setup, |lane| {
-        for point in points(|name| !name.starts_with("commit.")) {
-            kill_in_storm(lane)?;
-            if !abort_at(lane, point, 1)? {
-                spared.push(point);
+    for (setup, of_merges) in [(usual, false), (often, true)] {
+        run.lane(setup, |lane| {
+            for point in points(|name| !name.starts_with("commit.") && merging(name) == of_merges) {
+                kill_in_storm(lane)?;
+                if !abort_at(lane, point, 1)? {
+                    spared.push(point);
+                }
             }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        })?;
+    }
     run.needs(spared.is_empty(), || format!("no process died at {}", spared.join(", ")));
     Ok(())
 }

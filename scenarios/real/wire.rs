@@ -11,7 +11,9 @@
 use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use stormproof_engine::memory::{Config, Facts, L1Persist, Ledger, LedgerConfig, LogFormat, Metric, Op, Reply};
+use stormproof_engine::memory::{
+    Config, Facts, L1Persist, Ledger, LedgerConfig, LogFormat, MergeRules, Metric, Op, Reply,
+};
 
 /// The longest message: the facts of some ten thousand records.
 const MESSAGE_BYTES_MAX: u32 = 256 << 20;
@@ -26,6 +28,7 @@ pub(super) struct Setup {
     pub(super) log_file_bytes: u64,
     pub(super) l1_persist: L1Persist,
     pub(super) flush_records: usize,
+    pub(super) merge_run_min: usize,
     /// Foreign managers, all of them ledgers.
     pub(super) managers: Vec<String>,
     pub(super) ledger: LedgerConfig,
@@ -44,6 +47,7 @@ impl Setup {
             l1_persist: self.l1_persist,
             managers: Ledger::managers(&names, self.ledger),
             flush_records: self.flush_records,
+            compaction: MergeRules { run_min: self.merge_run_min, tombstones_percent: 20 },
             inspectable: true,
             ..Config::default()
         }

@@ -66,6 +66,14 @@ impl<N> Default for Slot<N> {
     }
 }
 
+impl<N> Slot<N> {
+    /// Whether the node is busy, or will be as soon as it is not: with mail, or with what it wants to do by then.
+    pub(super) fn is_at_work(&self, now: u64) -> bool {
+        let free_at = self.busy_until.max(now);
+        self.busy_until > now || !self.inbox.is_empty() || self.timer_at.is_some_and(|at| at <= free_at)
+    }
+}
+
 struct SimClock {
     shared: Arc<Shared>,
     machine: u32,

@@ -345,8 +345,9 @@ where
         let mut core = self.shared.lock();
         let deadline = self.healed_at.unwrap_or(now).saturating_add(core.tuning.converge_within.0);
         let at_work = core.nodes.iter().any(|node| !node.jobs_alive.is_empty());
+        let at_work = at_work || self.nodes.iter().any(|slot| slot.is_at_work(now));
         if at_work && now < deadline {
-            // A job has as long to end as a request has to be answered.
+            // A job, and what a node wants to do at once, have as long to end as a request has to be answered.
             drop(core);
             self.queue.push(now.saturating_add(AFTERMATH), 0, Event::End);
             return;
