@@ -7,7 +7,7 @@ use stormproof_contract::{BootError, Disk, Tick};
 
 use super::manager::DataManager;
 use crate::{
-    protocol::degrade,
+    protocol::{degrade, health},
     store::{
         batch::{PARTICIPANT_BYTES_MAX, VOTES_MAX},
         compact::MergeRules,
@@ -49,6 +49,10 @@ pub struct Config {
     pub search_step_rows: usize,
     /// What becomes of writes while the disk fails.
     pub degrade: degrade::Config,
+    /// How often is looked whether all is well.
+    pub health: health::Config,
+    /// With less room than this on the disk, something is wrong.
+    pub free_bytes_min: u64,
     /// Foreign managers.
     pub managers: Managers,
     /// How long a transaction waits for its managers' votes.
@@ -140,6 +144,8 @@ impl Default for Config {
             answers_max: 10_000,
             search_step_rows: 4096,
             degrade: degrade::Config::default(),
+            health: health::Config::default(),
+            free_bytes_min: 256 << 20,
             managers: Managers::none(),
             vote_timeout: Tick::secs(5),
             waiting_max: 1024,
@@ -159,6 +165,7 @@ impl Config {
             ("answers_max", self.answers_max.into(), 1),
             ("search_step_rows", self.search_step_rows as u64, 1),
             ("waiting_max", self.waiting_max as u64, 1),
+            ("health.misses_max", self.health.misses_max.into(), 1),
             ("degrade.breaker.failures_max", self.degrade.breaker.failures_max.into(), 1),
             ("degrade.breaker.trials_max", self.degrade.breaker.trials_max.into(), 1),
             ("degrade.breaker.successes_needed", self.degrade.breaker.successes_needed.into(), 1),

@@ -11,6 +11,7 @@
 //! | `view`, `query` | the published state, and queries on it |
 //! | `fetch`, `range`, `walk` | how queries read segments: records by id, in order, along links |
 //! | `flush`, `compact` | making a segment of what was written since the last one; one of several |
+//! | `health` | what is looked at every while |
 //! | `held` | writes that are held while the disk cannot take them |
 //! | `l1`, `load` | the files of the exact index: writing them, reading them back |
 //! | `recover` | opening a node on whatever its disk holds |
@@ -22,6 +23,7 @@
 //! A node tells its observer: `commit.batch` {lsn, n}, `conflict`, `retry.deduplicated`, `l1.stale` {upto},
 //! `l1.repaired`, `l1.rebuilt` {lsn}, `l1.merged` {lsn}, `flush` {lsn, records}, `flush.failed`,
 //! `degraded`, `degraded.over`, `write.queued` {ahead}, `write.turned_away`, `write.drained` {n},
+//! `health.missed` {check}, `health.alert` {check}, `health.clear` {check}, `health.damaged` {segment, group},
 //! `compacted` {segments, entries}, `compaction.failed` {damaged},
 //! `log.tail_truncated` {lsn}, `recover.redone` {n},
 //! `participant.refused` {manager}, `participant.timed_out` {manager}, `participant.redriven`.
@@ -37,6 +39,7 @@ mod engine;
 mod facts;
 mod fetch;
 mod flush;
+mod health;
 mod held;
 mod l1;
 mod ledger;
@@ -71,6 +74,6 @@ pub use crate::{
     vector::Metric,
 };
 pub use crate::{
-    protocol::{breaker, degrade},
+    protocol::{breaker, degrade, health::Config as HealthConfig},
     store::compact::MergeRules,
 };

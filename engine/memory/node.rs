@@ -19,6 +19,7 @@ use super::{
     config::Config,
     decided::Decisions,
     facts::Facts,
+    health::Scrub,
     l1::L1Files,
     op::{Op, Refusal, Reply, Transaction, Unavailable},
     query::Queries,
@@ -26,7 +27,8 @@ use super::{
     waiting::{Answer, ManagerSet, Pending, Waiting},
 };
 use crate::{
-    protocol::{Digest, ManagerId, Participant, Verdict, degrade::Degrade, prepare, redrive},
+    ids::Lsn,
+    protocol::{Digest, ManagerId, Participant, Verdict, degrade::Degrade, health::Health, prepare, redrive},
     store::{
         self, Memtable, RetryId, StoreError, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile,
         segment::SegmentNo,
@@ -56,6 +58,10 @@ pub struct MemoryNode {
     pub(super) writes: Degrade<Arc<Transaction>>,
     /// The names of those.
     pub(super) held: BTreeSet<RetryId>,
+    pub(super) health: Health,
+    /// The last frame when the log was last checked.
+    pub(super) checked_at: Lsn,
+    pub(super) scrub: Scrub,
     pub(super) owed: redrive::Redrive<TransactionId>,
     /// The next segment's number.
     pub(super) next_segment: SegmentNo,
@@ -115,6 +121,9 @@ impl Node for MemoryNode {
         if !self.halted {
             self.maintain(out);
         }
+        if !self.halted {
+            self.check_health(out);
+        }
     }
 
     fn deadline(&self) -> Option<Tick> {
@@ -122,7 +131,7 @@ impl Node for MemoryNode {
             return None;
         }
         let notes = (!self.boot_notes.is_empty()).then_some(Tick(0));
-        [notes, self.ask_at, self.again_at, self.writes.due()].into_iter().flatten().min()
+        [notes, self.ask_at, self.again_at, self.writes.due(), self.health.due()].into_iter().flatten().min()
     }
 
     fn reader(&self) -> Option<Arc<dyn Reader<Op, Reply>>> {

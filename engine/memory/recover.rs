@@ -23,6 +23,7 @@ use super::{
     config::Config,
     decided::Decisions,
     flush,
+    health::Scrub,
     l1::L1Files,
     load::{self, Named},
     node::MemoryNode,
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::{
     ids::{Lsn, Version},
-    protocol::{ManagerId, Participant, Verdict, degrade::Degrade, redrive},
+    protocol::{ManagerId, Participant, Verdict, degrade::Degrade, health::Health, redrive},
     store::{
         self, Batch, Entry, Memtable, Record, StoreError, StoreResult, TransactionId, Write,
         l1::{self, L1Name},
@@ -251,6 +252,9 @@ impl Opening<'_> {
             waiting: Waiting::default(),
             writes: Degrade::new(config.degrade),
             held: BTreeSet::new(),
+            health: Health::new(config.health, clock.now()),
+            checked_at: lsn,
+            scrub: Scrub::default(),
             owed,
             next_segment: flush::first_segment(*incarnation),
             compaction: Compaction::default(),

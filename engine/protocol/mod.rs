@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`breaker`] | whether a call is worth trying, after some have failed |
 //! | [`degrade`] | what becomes of writes while the disk cannot take them |
+//! | [`health`] | what is looked at every while, and when somebody should be told |
 //! | [`prepare`] | whether the foreign managers of one transaction all vote for it |
 //! | [`commit`] | the fate of one batch: the vote of L1, the decision in the log, the finish of every participant |
 //! | [`redrive`] | what a participant is told again that failed to hear its verdict, or died in doubt |
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub mod breaker;
 pub mod commit;
 pub mod degrade;
+pub mod health;
 pub mod prepare;
 pub mod redrive;
 

@@ -15,12 +15,12 @@ use stormproof_sim::{
 
 use super::single::{DEATHS, Params, Single, death_behind, tuning};
 use crate::{
-    invariants::claims::{B1, D1, D2, D3, D4, D5, D7, Q1, Q3, Q4, T1},
+    invariants::claims::{B1, D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
     vectors::Vectors,
     workloads::Mix,
 };
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         name: "disk-full",
         hypothesis: "writes that find no room are held, and take effect in their order when there is some",
@@ -53,15 +53,24 @@ const CASES: [Case; 4] = [
         faults: &[FaultKind::NoSpace, FaultKind::SyncError, FaultKind::WriteError],
         sometimes: &["degraded", "write.drained", "world.halted"],
     },
+    Case {
+        name: "checks",
+        hypothesis: "health checks find what nobody has met yet, and change nothing but the last frame's number",
+        injection: "a bit of a segment flips at rest, or the disk is full for a while; all is looked at every few milliseconds",
+        criterion: "damage is noted, an alert is raised and cleared; answers are as exact as without",
+        faults: &[FaultKind::BitRot, FaultKind::NoSpace],
+        sometimes: &["health.damaged", "health.alert", "health.clear"],
+    },
 ];
 
-const INVARIANTS: [Invariant; 11] = [
+const INVARIANTS: [Invariant; 12] = [
     Invariant { claim: B1, sometimes: &["write.queued", "write.drained"] },
     Invariant { claim: D1, sometimes: &["write.drained", "world.killed"] },
     Invariant { claim: D2, sometimes: &["world.power_lost"] },
     Invariant { claim: D3, sometimes: &["degraded"] },
     Invariant { claim: D4, sometimes: &["degraded", "world.killed"] },
     Invariant { claim: D5, sometimes: &["write.drained"] },
+    Invariant { claim: D6, sometimes: &["health.damaged", "world.boot_refused"] },
     Invariant { claim: D7, sometimes: &["degraded"] },
     Invariant { claim: Q1, sometimes: &["degraded"] },
     Invariant { claim: Q3, sometimes: &["degraded"] },
@@ -76,7 +85,7 @@ pub fn suite(vectors: Option<Arc<Vectors>>) -> Single {
         about: "a disk that takes no writes for a while: they are held, in memory, and tried again in their order",
         cases: &CASES,
         invariants: &INVARIANTS,
-        seeds_needed: 1_200,
+        seeds_needed: 1_500,
         overlap_percent_min: 0,
         draw,
         vectors,
@@ -114,10 +123,21 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             let (point, hit) = (*dice.pick(&["commit.begin", "commit.decide.log_synced"]), dice.between(4, 24) as u32);
             vec![full(1, dice), death_behind(2, &DEATHS, point, hit, 10, dice)]
         }
-        _ => {
+        "log-fails" => {
             let kind = *dice.pick(&[FaultKind::SyncError, FaultKind::WriteError]);
             let at = Trigger::Point { name: "commit.decide.reserved".into(), hit: dice.between(3, 16) as u32 };
             vec![full(1, dice), Fault::new(2, kind, at).path("log.*")]
+        }
+        _ => {
+            params.degrade.health_ms = dice.between(1, 8);
+            params.flush_records = dice.between(1, 4) as usize;
+            params.habits.mix = Mix { get: 2, search: 2, range: 1, walk: 1, ..params.habits.mix };
+            if dice.percent(50) {
+                let at = Trigger::Point { name: "flush.published".into(), hit: dice.between(1, 4) as u32 };
+                vec![Fault::new(1, FaultKind::BitRot, at).path("segments/*")]
+            } else {
+                vec![full(1, dice)]
+            }
         }
     };
     Drawn { params, tuning, faults }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use stormproof_contract::{Role, Tick};
 use stormproof_engine::memory::{
-    Config, Engine, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat, Managers, MergeRules, Metric, breaker,
-    degrade,
+    Config, Engine, HealthConfig, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat, Managers, MergeRules,
+    Metric, breaker, degrade,
 };
 use stormproof_sim::{
     check::invariant::Invariant,
@@ -73,12 +73,22 @@ pub struct Degrading {
     pub queue_writes: usize,
     /// How many are tried at a time.
     pub drain_max: usize,
+    /// How often is looked whether all is well; 0: never.
+    #[serde(default)]
+    pub health_ms: u64,
 }
 
 impl Default for Degrading {
     /// Plans of before held nothing.
     fn default() -> Self {
-        Degrading { failures_max: u32::MAX, successes_needed: 2, open_ms: 60_000, queue_writes: 10_000, drain_max: 100 }
+        Degrading {
+            failures_max: u32::MAX,
+            successes_needed: 2,
+            open_ms: 60_000,
+            queue_writes: 10_000,
+            drain_max: 100,
+            health_ms: 0,
+        }
     }
 }
 
@@ -171,6 +181,7 @@ impl Params {
             flush_records: self.flush_records,
             compaction: MergeRules { run_min: self.merge_run_min, tombstones_percent: self.tombstones_percent },
             degrade: self.degrade.config(),
+            health: HealthConfig { every: Tick::millis(self.degrade.health_ms), ..HealthConfig::default() },
             inspectable: true,
             search_step_rows: self.search_step_rows,
             managers,

@@ -3,6 +3,7 @@
 
 mod compact;
 mod flush;
+mod health;
 mod held;
 mod managers;
 mod model;
@@ -62,6 +63,7 @@ fn small() -> Config {
         kernels: KernelChoice::Scalar,
         log_file_bytes: 16 << 10,
         l1_persist: L1Persist::Delta { merge_after: 4 },
+        health: HealthConfig { every: Tick(0), ..HealthConfig::default() },
         inspectable: true,
         ..Config::default()
     }
