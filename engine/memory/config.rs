@@ -38,6 +38,8 @@ pub struct Config {
     pub flush_records: usize,
     /// When segments are merged.
     pub compaction: MergeRules,
+    /// How many bytes of keys of segments are kept in memory.
+    pub cache_bytes: usize,
     /// Whether all records are kept in memory as well, so that [`inspect`](stormproof_contract::Node::inspect) can show
     /// them: for trials. Otherwise it shows nothing.
     pub inspectable: bool,
@@ -139,6 +141,7 @@ impl Default for Config {
             flush_bytes: 64 << 20,
             flush_records: 10_000,
             compaction: MergeRules { run_min: 4, tombstones_percent: 20 },
+            cache_bytes: 32 << 20,
             inspectable: false,
             records_max: 10_000_000,
             answers_max: 10_000,

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use stormproof_contract::{Bytes, DiskResult, Reads};
 
-use super::view::View;
+use super::{cache::KeysCache, view::View};
 use crate::{
     ids::RecordId,
     store::{
@@ -92,11 +92,12 @@ impl Got {
         self.bytes[read].clone()
     }
 
-    fn keys(&mut self, read: ReadNo, segment: &Segment, group: usize) -> StoreResult<Arc<Keys>> {
+    fn keys(&mut self, read: ReadNo, segment: &Segment, group: usize, cache: &KeysCache) -> StoreResult<Arc<Keys>> {
         if let Some(keys) = self.keys.get(&read) {
             return Ok(Arc::clone(keys));
         }
         let keys = Arc::new(segment.keys(group, &self.bytes(read)?)?);
+        cache.put(segment.no(), group, &keys);
         self.keys.insert(read, Arc::clone(&keys));
         Ok(keys)
     }
@@ -140,7 +141,7 @@ impl Fetch {
         let mut got = Got { bytes: io.take(), keys: BTreeMap::new(), facts: BTreeMap::new() };
         let mut to_read = ToRead::default();
         for wanted in &mut self.wanted {
-            wanted.step(&view.segments, self.links_only, &mut got, &mut to_read)?;
+            wanted.step(view, self.links_only, &mut got, &mut to_read)?;
         }
         for (segment, span) in to_read.reads {
             io.want(view.segments[segment].file(), span.offset, span.len);
@@ -167,25 +168,16 @@ impl Fetch {
 }
 
 impl Wanted {
-    fn step(
-        &mut self,
-        segments: &[Arc<Segment>],
-        links_only: bool,
-        got: &mut Got,
-        to_read: &mut ToRead,
-    ) -> StoreResult<()> {
+    fn step(&mut self, view: &View, links_only: bool, got: &mut Got, to_read: &mut ToRead) -> StoreResult<()> {
+        let segments = &*view.segments;
         self.at = match std::mem::replace(&mut self.at, At::Known(None)) {
             known @ (At::Known(_) | At::Linked(_)) => known,
-            At::Before(segment) => look_before(segment, self.id, segments, to_read),
+            At::Before(segment) => look_before(segment, self.id, view, links_only, to_read),
             At::Keys { segment, group, read } => {
                 let it = &segments[segment];
-                let keys = got.keys(read, it, group)?;
-                match keys.find(self.id).map(|at| (at, keys.row(at))) {
-                    None => look_before(segment, self.id, segments, to_read),
-                    Some((_, None)) => At::Known(None),
-                    Some((_, Some(row))) if links_only => At::Linked(keys.links(row).to_vec()),
-                    Some((at, Some(_))) => body(segments, segment, group, keys, at, to_read),
-                }
+                let keys = got.keys(read, it, group, &view.cache)?;
+                let found = look_in(&keys, self.id, segments, (segment, group), links_only, to_read);
+                found.unwrap_or_else(|| look_before(segment, self.id, view, links_only, to_read))
             }
             At::Found { segment, group, keys, at } => body(segments, segment, group, keys, at, to_read),
             At::Body { segment, group, keys, at, facts, row } => {
@@ -217,9 +209,35 @@ fn body(
     At::Body { segment, group, keys, at, facts, row }
 }
 
-/// Has the keys read in the newest segment before `segment` that may have the record.
-fn look_before(segment: usize, id: RecordId, segments: &[Arc<Segment>], to_read: &mut ToRead) -> At {
-    let newest = (0..segment).rev().find_map(|at| Some((at, segments[at].group_of(id)?)));
-    let Some((segment, group)) = newest else { return At::Known(None) };
-    At::Keys { segment, group, read: to_read.want(segment, segments[segment].keys_span(group)) }
+/// Looks for the record in the newest segment before `segment` that may have it: in its group's keys, if they are at hand;
+/// else has them read.
+fn look_before(segment: usize, id: RecordId, view: &View, links_only: bool, to_read: &mut ToRead) -> At {
+    let segments = &*view.segments;
+    for (at, it) in segments[..segment].iter().enumerate().rev() {
+        let Some(group) = it.group_of(id) else { continue };
+        let Some(keys) = view.cache.get(it.no(), group) else {
+            return At::Keys { segment: at, group, read: to_read.want(at, it.keys_span(group)) };
+        };
+        if let Some(found) = look_in(&keys, id, segments, (at, group), links_only, to_read) {
+            return found;
+        }
+    }
+    At::Known(None)
+}
+
+/// What a group's keys say of a record; `None` if they do not have it.
+fn look_in(
+    keys: &Arc<Keys>,
+    id: RecordId,
+    segments: &[Arc<Segment>],
+    (segment, group): (usize, usize),
+    links_only: bool,
+    to_read: &mut ToRead,
+) -> Option<At> {
+    let at = keys.find(id)?;
+    Some(match keys.row(at) {
+        None => At::Known(None),
+        Some(row) if links_only => At::Linked(keys.links(row).to_vec()),
+        Some(_) => body(segments, segment, group, Arc::clone(keys), at, to_read),
+    })
 }

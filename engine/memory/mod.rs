@@ -9,6 +9,7 @@
 //! | `batch`, `decided` | the open batch; what was decided, by retry id |
 //! | `commit`, `waiting`, `maintain` | perform `protocol`'s `commit`, `prepare` and `redrive` |
 //! | `view`, `query` | the published state, and queries on it |
+//! | `cache` | keys of segments that were read |
 //! | `fetch`, `range`, `walk` | how queries read segments: records by id, in order, along links |
 //! | `flush`, `compact` | making a segment of what was written since the last one; one of several |
 //! | `health` | what is looked at every while |
@@ -31,6 +32,7 @@
 mod admit;
 pub mod audit;
 mod batch;
+mod cache;
 mod commit;
 mod compact;
 mod config;

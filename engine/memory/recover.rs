@@ -18,6 +18,7 @@ use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effe
 
 use super::{
     batch::OpenBatch,
+    cache::KeysCache,
     commit::L1,
     compact::Compaction,
     config::Config,
@@ -234,7 +235,8 @@ impl Opening<'_> {
         let next_tx = (u64::from(*incarnation) << 32).max(replayed.next_tx).max(doubtful.unwrap_or(0));
         let Replayed { records, segments, flushed, changed, decided, .. } = replayed;
         let (lsn, version_floor) = (log.lsn(), manifest.current().version_floor);
-        let first = View { lsn, changed, records, version_floor, segments: segments.into(), index };
+        let cache = Arc::new(KeysCache::new(config.cache_bytes));
+        let first = View { lsn, changed, records, version_floor, segments: segments.into(), cache, index };
         let views = Arc::new(Published::new(first));
         let mut node = MemoryNode {
             config: (*config).clone(),

@@ -7,9 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stormproof_contract::WallTime;
 
+use super::cache::KeysCache;
 use crate::{
     ids::{Lsn, RecordId, Version},
-    store::{Entry, Memtable, StoreResult, Write, segment::Segment},
+    store::{
+        Entry, Memtable, StoreResult, Write,
+        segment::{Keys, Segment},
+    },
     vector::FlatIndex,
 };
 
@@ -26,6 +30,8 @@ pub(super) struct View {
     /// What was flushed, the oldest first: a record counts as the last of them has it that knows it, unless it was
     /// written since.
     pub(super) segments: Arc<[Arc<Segment>]>,
+    /// Keys of what was flushed.
+    pub(super) cache: Arc<KeysCache>,
     /// A row for each live record.
     pub(super) index: FlatIndex,
 }
@@ -64,11 +70,23 @@ impl View {
             return Ok(Some(Stamp::of(entry)));
         }
         for segment in self.segments.iter().rev() {
-            if let Some((version, created_at)) = segment.stamp(id)? {
-                return Ok(Some(Stamp { version, created_at }));
+            let Some(group) = segment.group_of(id) else { continue };
+            let keys = self.keys_of(segment, group)?;
+            if let Some(at) = keys.find(id) {
+                let created_at = keys.row(at).map(|row| keys.created_at(row));
+                return Ok(Some(Stamp { version: keys.version(at), created_at }));
             }
         }
         Ok(None)
+    }
+
+    fn keys_of(&self, segment: &Segment, group: usize) -> StoreResult<Arc<Keys>> {
+        if let Some(keys) = self.cache.get(segment.no(), group) {
+            return Ok(keys);
+        }
+        let keys = Arc::new(segment.keys_of(group)?);
+        self.cache.put(segment.no(), group, &keys);
+        Ok(keys)
     }
 }
 

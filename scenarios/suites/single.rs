@@ -47,6 +47,9 @@ pub struct Params {
     /// The share of removals above which all segments are merged.
     #[serde(default)]
     pub tombstones_percent: u64,
+    /// How many bytes of keys are kept in memory.
+    #[serde(default)]
+    pub cache_bytes: usize,
     /// How writes are held while the disk takes none.
     #[serde(default)]
     pub degrade: Degrading,
@@ -152,6 +155,7 @@ impl Params {
             flush_records: *dice.pick(&[2, 5, 16, flush_records(), flush_records()]),
             merge_run_min: *dice.pick(&[2, 4]),
             tombstones_percent: *dice.pick(&[20, 100]),
+            cache_bytes: *dice.pick(&[0, 700, 1 << 20]),
             degrade: Degrading { failures_max: 5, open_ms: 20, ..Degrading::default() },
             search_step_rows: search_step_rows(),
             ledger: LedgerConfig::default(),
@@ -182,6 +186,7 @@ impl Params {
             compaction: MergeRules { run_min: self.merge_run_min, tombstones_percent: self.tombstones_percent },
             degrade: self.degrade.config(),
             health: HealthConfig { every: Tick::millis(self.degrade.health_ms), ..HealthConfig::default() },
+            cache_bytes: self.cache_bytes,
             inspectable: true,
             search_step_rows: self.search_step_rows,
             managers,
@@ -255,6 +260,7 @@ impl Scenario for Single {
             with(&|simpler| simpler.log_file_bytes = 65_536),
             with(&|simpler| simpler.l1_persist = plain),
             with(&|simpler| simpler.merge_run_min = 0),
+            with(&|simpler| simpler.cache_bytes = 0),
             with(&|simpler| simpler.degrade = Degrading::default()),
             with(&|simpler| simpler.flush_records = flush_records()),
             with(&|simpler| simpler.habits.keys = 1),

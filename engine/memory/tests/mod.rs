@@ -64,6 +64,7 @@ fn small() -> Config {
         log_file_bytes: 16 << 10,
         l1_persist: L1Persist::Delta { merge_after: 4 },
         health: HealthConfig { every: Tick(0), ..HealthConfig::default() },
+        cache_bytes: 0,
         inspectable: true,
         ..Config::default()
     }

@@ -76,6 +76,41 @@ fn a_walk_reads_keys_alone() {
     assert_eq!(reads, [1, 1, 1], "one group's keys for each hop");
 }
 
+/// Reads that a get states, step by step.
+fn reads_of_a_get(bench: &Bench, id: u64) -> Vec<usize> {
+    let reader = bench.node.reader().expect("a reader");
+    let mut query = reader.start(&Op::Get { ids: vec![RecordId(id)] }).expect("a query");
+    let (mut io, mut reads) = (stormproof_contract::Reads::default(), Vec::new());
+    while query.step(&mut io).is_none() {
+        let wanted = io.wanted();
+        reads.push(wanted.len());
+        io.give(wanted.iter().map(stormproof_contract::Want::read).collect());
+    }
+    reads
+}
+
+#[test]
+fn keys_that_were_read_are_kept_up_to_a_bound() {
+    let mut bench = Bench::new(Config { flush_records: 2, cache_bytes: 1 << 20, ..small() });
+    for id in 1..=4 {
+        committed(&bench.commit(upsert(id.into(), id, 0.0)));
+    }
+    assert_eq!(bench.node.manifest.current().segments.len(), 2);
+    assert_eq!(
+        [reads_of_a_get(&bench, 1), reads_of_a_get(&bench, 1), reads_of_a_get(&bench, 2)],
+        [vec![1, 2], vec![2], vec![2]]
+    );
+    committed(&bench.commit(upsert(10, 1, 1.0)));
+    assert_eq!(bench.get(1).map(|it| it.version), Some(Version(2)), "what was written since counts");
+    // Room for the keys of one group.
+    let mut bench = Bench::new(Config { flush_records: 2, cache_bytes: 300, ..small() });
+    for id in 1..=4 {
+        committed(&bench.commit(upsert(id.into(), id, 0.0)));
+    }
+    let reads = [1, 1, 3, 3, 1].map(|id| reads_of_a_get(&bench, id));
+    assert_eq!(reads, [vec![1, 2], vec![2], vec![1, 2], vec![2], vec![1, 2]]);
+}
+
 #[test]
 fn more_than_may_be_asked_for_is_refused() {
     let mut bench = Bench::new(Config { answers_max: 10, ..small() });

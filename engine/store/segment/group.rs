@@ -139,6 +139,13 @@ impl Keys {
         self.link_ends.len()
     }
 
+    /// About how many bytes they take in memory.
+    pub fn bytes_in_memory(&self) -> usize {
+        let each = size_of::<RecordId>() + size_of::<Version>() + size_of::<Option<usize>>();
+        let each_live = size_of::<WallTime>() + size_of::<f32>() + size_of::<usize>();
+        size_of::<Keys>() + self.len() * each + self.live() * each_live + self.targets.len() * size_of::<RecordId>()
+    }
+
     /// The place of a record.
     pub fn find(&self, id: RecordId) -> Option<usize> {
         self.ids.binary_search(&id).ok()

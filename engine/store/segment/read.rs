@@ -6,7 +6,7 @@
 
 use std::{fmt, sync::Arc};
 
-use stormproof_contract::{Disk, File, Open, WallTime};
+use stormproof_contract::{Disk, File, Open};
 
 use super::{
     Decided, SegmentName, SegmentNo, decided,
@@ -16,7 +16,7 @@ use super::{
     seal::Home,
 };
 use crate::{
-    ids::{Lsn, RecordId, Version},
+    ids::{Lsn, RecordId},
     store::{
         Digest, Entry, StoreError, StoreResult,
         codec::{Cursor, Flaw},
@@ -246,11 +246,9 @@ impl Segment {
         decided::decode(&self.read_sealed(span)?).map_err(|flaw| self.damaged(flaw, span.offset))
     }
 
-    /// Which version of a record there is, and when a live one was created, read on the spot.
-    pub fn stamp(&self, id: RecordId) -> StoreResult<Option<(Version, Option<WallTime>)>> {
-        let Some(group) = self.group_of(id) else { return Ok(None) };
-        let keys = self.keys(group, &self.read(self.keys_span(group))?)?;
-        Ok(keys.find(id).map(|at| (keys.version(at), keys.row(at).map(|row| keys.created_at(row)))))
+    /// The keys of a group, read on the spot.
+    pub fn keys_of(&self, group: usize) -> StoreResult<Keys> {
+        self.keys(group, &self.read(self.keys_span(group))?)
     }
 
     /// All that a group holds, read on the spot, in one read.
