@@ -2,6 +2,6 @@
 # Builds and runs the comparison with other embedded stores: one JSON line per store. See README.md.
 # usage: stores.sh DIR [RECORDS [BATCH]], DIR on the disk that is to be measured
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
-cargo build --release --locked --quiet --package referee-stores
-exec target/release/stores "$@"
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+(cd "$here" && cargo build --release --locked --quiet --package referee-stores)
+exec "$here/target/release/stores" "$@"

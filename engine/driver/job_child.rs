@@ -1,7 +1,7 @@
 //! Jobs in child processes, or in threads: the job's side.
 //!
 //! The job's standard output is its pipe to the node, so it must not print; standard error is free. A panic of the job
-//! ends this process, and the node hears that the job was killed.
+//! ends this process, or the thread, and the node hears that the job was killed.
 
 use std::{
     collections::VecDeque,

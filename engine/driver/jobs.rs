@@ -167,23 +167,20 @@ impl Jobs {
         assert!(!self.running.contains_key(&job), "{job} was started twice: a node never reuses the id of a job");
         let Started { body: child, input, output, thread: body_thread } = self.start_body()?;
         let (tell, told) = sync_channel(UNHEARD_MAX);
-        // Should a thread not start, the pipes close with this function, and the child ends for want of them.
+        // Should a thread not start, this is dropped, and with it all that has.
+        let mut running = RunningJob { child: child.clone(), tell: Some(tell), threads: Vec::new() };
+        running.threads.extend(body_thread);
         let speaker = thread::Builder::new().name("job-speaker".into()).spawn(move || speak(input, spec, &told))?;
-        let (buried, report) = (child.clone(), Arc::clone(&self.report));
+        running.threads.insert(0, speaker);
+        let report = Arc::clone(&self.report);
         let listen = move || {
             let how = listen(job, output, &report);
-            buried.bury();
+            child.bury();
             report(JobNews::Ended { job, how });
         };
         let listener = thread::Builder::new().name("job-listener".into()).spawn(listen)?;
-        self.running.insert(
-            job,
-            RunningJob {
-                child,
-                tell: Some(tell),
-                threads: [speaker, listener].into_iter().chain(body_thread).collect(),
-            },
-        );
+        running.threads.insert(1, listener);
+        self.running.insert(job, running);
         Ok(())
     }
 

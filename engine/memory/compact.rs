@@ -13,7 +13,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use stormproof_contract::{Effects, JobEnd, JobId};
+use stormproof_contract::{DiskErrorKind, Effects, JobEnd, JobId, Tick};
 
 use super::{node::MemoryNode, op::Reply, view::View};
 use crate::store::{
@@ -39,6 +39,21 @@ pub(super) enum Compaction {
     Stuck,
 }
 
+/// How long nothing is tried after failures: twice as long after each, up to about 500 times the first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Pause {
+    failures: u32,
+    /// Up to when.
+    until: Tick,
+}
+
+impl Pause {
+    fn lengthen(&mut self, now: Tick, first: Tick) {
+        self.until = now + Tick(first.0.saturating_mul(1 << self.failures.min(9)));
+        self.failures += 1;
+    }
+}
+
 impl Compaction {
     /// The segment that is being made, or was made and is not installed: no manifest names it, and yet it is no leftover.
     pub(super) fn making(&self) -> Option<SegmentNo> {
@@ -53,12 +68,18 @@ impl Compaction {
 impl MemoryNode {
     /// Whether there is something to be done about the segments now.
     pub(super) fn wants_compaction(&self) -> bool {
-        match &self.compaction {
-            _ if !self.is_well() => false,
-            Compaction::Idle => self.next_merge() != Decision::DoNothing,
-            Compaction::Made { .. } => true,
-            Compaction::Running { .. } | Compaction::Stuck => false,
-        }
+        self.compaction_due().is_some_and(|due| due <= self.clock.now())
+    }
+
+    /// When there will be, as things stand.
+    pub(super) fn compaction_due(&self) -> Option<Tick> {
+        let wants = self.is_well()
+            && match &self.compaction {
+                Compaction::Idle => self.next_merge() != Decision::DoNothing,
+                Compaction::Made { .. } => true,
+                Compaction::Running { .. } | Compaction::Stuck => false,
+            };
+        wants.then_some(self.merge_pause.until)
     }
 
     fn next_merge(&self) -> Decision {
@@ -75,18 +96,22 @@ impl MemoryNode {
             }
             Compaction::Made { made, run } => match self.install(&made, &run) {
                 Ok(()) => {
+                    self.merge_pause = Pause::default();
                     let (segments, entries) = (run.len() as u64, made.name.entries);
                     out.note("compacted", &[("segments", segments), ("entries", entries)]);
                 }
-                Err(error) => self.merge_failed(error.is_passing(), out),
+                // What was made is good, and is installed another time.
+                Err(error) if error.is_passing() => self.merge_failed(Compaction::Made { made, run }, out),
+                // It is not, but the run is.
+                Err(_) => self.merge_failed(Compaction::Idle, out),
             },
             busy @ (Compaction::Running { .. } | Compaction::Stuck) => self.compaction = busy,
         }
     }
 
     fn start_merge(&mut self, run: Range<usize>, out: &mut Effects<Reply>) {
-        if self.disk.point(POINTS[0]).is_err() {
-            return self.merge_failed(true, out);
+        if self.disk.point(POINTS[0]).is_err() || !self.has_room_for(&run) {
+            return self.merge_failed(Compaction::Idle, out);
         }
         let no = self.take_segment_no();
         let merge = Merge::of(self.l1.log, self.l1.components, no, &self.manifest.current().segments, run);
@@ -110,18 +135,30 @@ impl MemoryNode {
         match outcome {
             Some(Outcome::Made(made)) if made.name.no == no => {
                 self.compaction = Compaction::Made { made, run };
-                self.again_at = Some(self.clock.now());
             }
-            Some(Outcome::Damaged(_)) => self.merge_failed(false, out),
-            Some(Outcome::Made(_)) | None => self.merge_failed(true, out),
+            Some(Outcome::Damaged(_)) => self.merge_failed(Compaction::Stuck, out),
+            Some(Outcome::Made(_)) | None => self.merge_failed(Compaction::Idle, out),
         }
     }
 
-    /// Gives up what was under way. What it has left is swept, in time.
-    fn merge_failed(&mut self, passing: bool, out: &mut Effects<Reply>) {
-        out.note("compaction.failed", &[("damaged", u64::from(!passing))]);
-        self.compaction = if passing { Compaction::Idle } else { Compaction::Stuck };
-        self.again_later();
+    /// Gives up what was under way, or puts it off. What it has left goes at once: it may hold the space that the disk is
+    /// short of.
+    fn merge_failed(&mut self, then: Compaction, out: &mut Effects<Reply>) {
+        out.note("compaction.failed", &[("damaged", u64::from(then == Compaction::Stuck))]);
+        self.compaction = then;
+        self.merge_pause.lengthen(self.clock.now(), self.config.again_after);
+        self.sweep_segments();
+    }
+
+    /// Whether the disk can take what a merge writes, as far as it knows, and is not full then.
+    fn has_room_for(&self, run: &Range<usize>) -> bool {
+        let bytes = self.manifest.current().segments[run.clone()]
+            .iter()
+            .fold(0, |sum: u64, name| sum.saturating_add(name.bytes));
+        match self.disk.free() {
+            Ok(free) => free >= bytes.saturating_add(self.config.free_bytes_min),
+            Err(error) => error.kind == DiskErrorKind::Unsupported,
+        }
     }
 
     /// Puts what was made in the place of the run.

@@ -40,6 +40,8 @@ impl MemoryNode {
             out.note("flush", &[("lsn", self.views.newest().lsn.0), ("records", records)]);
         } else {
             out.note("flush.failed", &[]);
+            // What it has left may hold the space that the disk is short of.
+            self.sweep_segments();
             self.again_later();
         }
     }

@@ -20,6 +20,9 @@ use crate::{
     store::RetryId,
 };
 
+/// So many trials in a row may come to nothing because the disk cannot be read. Then the write that needs it is refused.
+const UNREADABLE_MAX: u32 = 3;
+
 /// How a batch ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Ended {
@@ -88,10 +91,14 @@ impl MemoryNode {
         self.writes.step(Input::Boundary(now), &mut said);
         let Some(Output::Try(writes)) = said.pop() else { return };
         assert!(self.open.joined.is_empty(), "arrivals are a batch of their own");
+        // Leftovers that could not be removed may be why the disk is full.
+        self.sweep_segments();
         let ended = if writes.iter().all(|write| self.rejoin(write)) {
+            self.unreadable = 0;
             self.try_batch(true, out)
         } else {
             self.open = OpenBatch::default();
+            self.unreadable += 1;
             Ended::Off
         };
         if ended == Ended::Durable {
@@ -112,7 +119,15 @@ impl MemoryNode {
                 let transaction = crate::store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes };
                 Fate::Commit { transaction, votes: Vec::new() }
             }
-            Err(Obstacle { answer: Reply::Unavailable(Unavailable::Disk(_)), .. }) => return false,
+            Err(Obstacle { answer: Reply::Unavailable(Unavailable::Disk(_)), .. })
+                if self.unreadable < UNREADABLE_MAX =>
+            {
+                return false;
+            }
+            // One that rests on a bad place must not stand in the way of all others.
+            Err(Obstacle { answer: Reply::Unavailable(Unavailable::Disk(words)), .. }) => {
+                Fate::Closed { id, answer: Reply::Refused(Refusal::Damaged(words)) }
+            }
             Err(Obstacle { answer: Reply::Unavailable(_), .. }) => {
                 let (found, max) = (self.views.newest().index.len() as u64, self.config.records_max);
                 Fate::Closed { id, answer: Reply::Refused(Refusal::TooLarge { what: "records".into(), found, max }) }

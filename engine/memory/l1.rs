@@ -138,8 +138,9 @@ impl L1Files {
         let disk = Arc::clone(&self.disk);
         disk.point(POINTS[0])?;
         let name = L1Name { kind: L1Kind::Index, lsn: view.lsn, temporary: true };
-        let digest = self.write_index(name, &view.index)?;
-        l1::sync(&*disk, name)?;
+        let written = self.write_index(name, &view.index).and_then(|digest| l1::sync(&*disk, name).map(|()| digest));
+        // It may hold the space that the disk is short of.
+        let digest = written.inspect_err(|_| self.remove(name))?;
         disk.point(POINTS[1])?;
         disk.rename(&name.path(), &name.renamed().path())?;
         disk.sync_dir(l1::DIRECTORY)?;

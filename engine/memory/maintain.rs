@@ -29,11 +29,11 @@ impl MemoryNode {
             if self.wants_merge() {
                 self.merge(out);
             }
-            if self.wants_compaction() {
-                self.compact(out);
-            }
         }
-        if self.again_at.is_none() && (self.wants_flush() || self.wants_merge() || self.wants_compaction()) {
+        if self.wants_compaction() {
+            self.compact(out);
+        }
+        if self.again_at.is_none() && (self.wants_flush() || self.wants_merge()) {
             // In a batch of its own, so that the answers of this one need not wait for it.
             self.again_at = Some(now);
         }

@@ -15,7 +15,7 @@ use stormproof_contract::{Clock, Disk, Effects, Input, Node, Reader, RequestId, 
 use super::{
     admit::{self, Obstacle, State},
     batch::{Fate, Joined, OpenBatch},
-    compact::Compaction,
+    compact::{Compaction, Pause},
     config::Config,
     decided::Decisions,
     facts::Facts,
@@ -58,6 +58,8 @@ pub struct MemoryNode {
     pub(super) writes: Degrade<Arc<Transaction>>,
     /// The names of those.
     pub(super) held: BTreeSet<RetryId>,
+    /// Trials in a row that met a disk which cannot be read.
+    pub(super) unreadable: u32,
     pub(super) health: Health,
     /// The last frame when the log was last checked.
     pub(super) checked_at: Lsn,
@@ -66,6 +68,7 @@ pub struct MemoryNode {
     /// The next segment's number.
     pub(super) next_segment: SegmentNo,
     pub(super) compaction: Compaction,
+    pub(super) merge_pause: Pause,
     /// What was flushed, for whoever inspects; see [`Config::inspectable`].
     pub(super) flushed: Option<Memtable>,
     /// The next transaction's name.
@@ -131,7 +134,10 @@ impl Node for MemoryNode {
             return None;
         }
         let notes = (!self.boot_notes.is_empty()).then_some(Tick(0));
-        [notes, self.ask_at, self.again_at, self.writes.due(), self.health.due()].into_iter().flatten().min()
+        [notes, self.ask_at, self.again_at, self.writes.due(), self.health.due(), self.compaction_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn reader(&self) -> Option<Arc<dyn Reader<Op, Reply>>> {
@@ -223,8 +229,8 @@ impl MemoryNode {
     /// Commits the batch if it is full. Before a transaction is judged, never after: the batch may come to nothing,
     /// and with it what the transaction would rest on.
     ///
-    /// And does what is due then: as long as more arrives than a batch takes, the host does not have the node settle, and
-    /// what was written since the last flush would grow without a bound.
+    /// And does what is due then: a host hands over many requests before it has the node settle, and what was written since
+    /// the last flush would grow with them.
     fn make_room(&mut self, out: &mut Effects<Reply>) {
         if self.open.weight() > WEIGHT_MAX / 4 || self.open.joined.len() >= JOINED_MAX {
             self.commit_batch(out);

@@ -162,7 +162,7 @@ pub enum Reply {
         at: Lsn,
         /// The records.
         records: Vec<(RecordId, u32)>,
-        /// Whether the limit was met before the end.
+        /// Whether the limit was met before the end, or more than a million records were linked to.
         more: bool,
     },
     /// The nearest records, nearest first, those equally far by ascending id.

@@ -1,8 +1,8 @@
 //! A single file, looked at by itself: what it says it is, what it holds and where, and what of it cannot be believed.
 //!
 //! Whether a file is the one that belongs in a directory, only its manifest and its log can say: that is
-//! [`memory::verify`](crate::memory::verify). Here a damaged part is told and the rest is read on, so that one sees what is
-//! left.
+//! [`memory::verify`](crate::memory::verify). Here a damaged part is told, and of a segment the rest is read on, so that one sees what
+//! is left; a log is read up to the first frame that cannot be believed.
 
 use std::fmt;
 

@@ -21,6 +21,15 @@ pub fn is_legal(before: &Facts, now: &Facts) -> Result<(), String> {
     if !now.held.starts_with(stayed) {
         return Err(format!("{stayed:?} was held, and it is {:?}", now.held));
     }
+    if !stayed.is_empty() {
+        // Whoever waited for managers was let in before.
+        let known: BTreeSet<_> = before.decisions.iter().map(|(retry, _)| retry).collect();
+        let waited = |retry: &RetryId| before.waiting.iter().any(|(waiting, _)| waiting == retry);
+        let new = now.decisions.iter().map(|(retry, _)| retry).filter(|retry| !known.contains(retry));
+        if let Some(retry) = new.into_iter().find(|retry| !left.contains(retry) && !waited(retry)) {
+            return Err(format!("{:x} is decided, and {stayed:?} was held before it came", retry.0));
+        }
+    }
     let mut last = None;
     for retry in left {
         let Some(&place) = places.get(retry) else {

@@ -105,6 +105,9 @@ impl MemoryJudge {
         if swept || self.encore {
             findings.check(&D4, "a temporary file is left", recovery::has_swept(files, &facts));
         }
+        if let Some(last) = &self.last {
+            findings.check(&D7, "given versions are forgotten", recovery::keeps_the_floor(last, &facts));
+        }
         if let Some(last) = self.last.as_ref().filter(|_| self.same_again) {
             findings.check(&D7, "recovered again, it differs", recovery::is_the_same(last, &facts));
         }

@@ -120,7 +120,8 @@ fn check_answer(
             }
             Err(Wrong::Inexact(format!("{id} at {at:?}: found {found:?}, brute force finds {wanted:?}")))
         }
-        _ => Ok(()),
+        (Op::Count, Reply::Count { .. }) => Ok(()),
+        (op, reply) => Err(Wrong::Unfounded(format!("{id} asked {op:?} and was answered {reply:?}"))),
     }
 }
 

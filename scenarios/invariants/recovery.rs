@@ -85,6 +85,14 @@ pub fn adds_nothing(facts: &Facts, before: &Known, died_after: &str) -> Result<(
     }
 }
 
+/// D7: which versions were given is not forgotten.
+pub fn keeps_the_floor(before: &Facts, now: &Facts) -> Result<(), String> {
+    if now.version_floor >= before.version_floor {
+        return Ok(());
+    }
+    Err(format!("versions began above {:?}, they begin above {:?}", before.version_floor, now.version_floor))
+}
+
 /// D7: nothing was under way, and so nothing has changed.
 pub fn is_the_same(before: &Facts, now: &Facts) -> Result<(), String> {
     let floor = before.version_floor.max(now.version_floor);

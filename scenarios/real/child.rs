@@ -120,7 +120,7 @@ fn pass_on(note: &Note<'_>) {
             Stop::Halted { reason } => How::Halted(reason.to_string()),
             Stop::Panicked { message } => How::Panicked(message.to_string()),
         })),
-        // This engine has no peers and no jobs.
+        // This engine has no peers, and its jobs listen.
         Note::NoPeer { .. } | Note::DeafJob { .. } => Ok(()),
     };
     // The parent is gone: its end of the other pipe closes as well, which ends this process.

@@ -2,7 +2,7 @@
 //! batches that are each synced before the next begins, reading some by id, reading all in order. A JSON line for each.
 //!
 //! `stores DIR [RECORDS [BATCH]]`: DIR must be on the disk that is to be measured. It is made, and what the stores leave in it
-//! is removed.
+//! is removed; there must be none of theirs.
 
 use std::{
     env,
@@ -50,7 +50,8 @@ fn main() -> Outcome<()> {
     ];
     for (name, make) in makers {
         let home = dir.join(name.replace(' ', "-"));
-        fs::create_dir_all(&home)?;
+        // Made anew, since it is removed afterwards with all that is in it.
+        fs::create_dir(&home).map_err(|error| format!("{}: {error}", home.display()))?;
         println!("{}", measure(name, &home, make, records, batch)?);
         fs::remove_dir_all(&home)?;
     }

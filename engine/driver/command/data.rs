@@ -2,10 +2,11 @@
 
 use std::{
     fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -17,11 +18,11 @@ use stormproof_contract::Disk;
 
 use super::{CommandError, NODE_DIR, RealDisk};
 use crate::{
-    driver::{Client, Fvecs, JobCommand, Options, Running, open},
+    driver::{Client, Fvecs, JobCommand, Options, Running, Stop, open},
     memory::{Config, Draft, Engine, MemoryNode, Metric, Op, Record, RecordId, Reply, RetryId, Transaction},
     store::{
         DigestBuilder, l1,
-        manifest::{self, Manifest},
+        manifest::{Manifest, ManifestFile},
         segment,
     },
 };
@@ -48,12 +49,13 @@ type Store = Running<MemoryNode>;
 /// The manifest of a directory that was opened before; `None` if there is none.
 fn manifest(dir: &Path) -> Result<Option<Manifest>, CommandError> {
     let node = dir.join(NODE_DIR);
-    if !node.join(manifest::PATH).is_file() {
+    if !node.is_dir() {
         return Ok(None);
     }
     let disk = RealDisk::open(&node).map_err(|error| CommandError::Disk { dir: dir.to_owned(), error })?;
-    let manifest = Manifest::read(&disk as &dyn Disk, manifest::PATH);
-    manifest.map(Some).map_err(|error| CommandError::Store { dir: dir.to_owned(), error })
+    let loaded = ManifestFile::load(&(Arc::new(disk) as Arc<dyn Disk>));
+    let failed = |error| CommandError::Store { dir: dir.to_owned(), error };
+    Ok(loaded.map_err(failed)?.map(|file| file.current().clone()))
 }
 
 /// The configuration that the store of a directory was made with.
@@ -91,13 +93,15 @@ pub(super) fn load(what: &Load) -> Result<ExitCode, CommandError> {
     }
     let store = start(&what.dir, &config)?;
     let wanted = what.limit.unwrap_or(u64::MAX).min(vectors.expected());
+    let end =
+        what.first_id.checked_add(what.limit.unwrap_or(vectors.expected() + 1)).ok_or(CommandError::TooManyIds)?;
     let (began, done) = (Instant::now(), AtomicU64::new(0));
-    let next = Mutex::new((what.first_id, &mut vectors));
+    let source = Mutex::new(Some(Source { next: what.first_id, end, vectors: &mut vectors }));
     let loaded = thread::scope(|scope| {
         let loaders: Vec<_> = (0..LOADERS)
             .map(|_| {
-                let (client, next, done) = (store.client(), &next, &done);
-                scope.spawn(move || load_some(&client, next, what.first_id + wanted, done))
+                let (client, source, done) = (store.client(), &source, &done);
+                scope.spawn(move || load_some(&client, source, done))
             })
             .collect();
         let mut shown = Instant::now();
@@ -111,8 +115,11 @@ pub(super) fn load(what: &Load) -> Result<ExitCode, CommandError> {
         }
         loaders.into_iter().try_for_each(|loader| loader.join().expect("a loader does not panic"))
     });
+    let stopped = store.stop();
+    if let (Err(CommandError::Call(_)), Stop::Halted { reason }) = (&loaded, &stopped) {
+        return Err(CommandError::Halted(reason.clone()));
+    }
     loaded?;
-    store.stop();
     let (n, seconds) = (done.into_inner(), began.elapsed().as_secs_f64());
     let rate = n as f64 / seconds;
     if what.json {
@@ -126,33 +133,50 @@ pub(super) fn load(what: &Load) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the loaders take from. Once one has failed there is none any more: what follows would get other ids.
+struct Source<'a> {
+    next: u64,
+    end: u64,
+    vectors: &'a mut Fvecs,
+}
+
+impl Source<'_> {
+    fn take(&mut self) -> Result<Vec<Draft>, CommandError> {
+        let mut upserts = Vec::new();
+        while upserts.len() < BATCH_RECORDS && self.next < self.end {
+            let Some(vector) = self.vectors.next() else { break };
+            upserts.push(Draft::new(RecordId(self.next), vector?));
+            self.next += 1;
+        }
+        Ok(upserts)
+    }
+}
+
 fn load_some(
     client: &Client<MemoryNode>,
-    next: &Mutex<(u64, &mut Fvecs)>,
-    end: u64,
+    source: &Mutex<Option<Source<'_>>>,
     done: &AtomicU64,
 ) -> Result<(), CommandError> {
-    loop {
-        let mut upserts = Vec::new();
-        {
-            let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
-            while upserts.len() < BATCH_RECORDS && next.0 < end {
-                let Some(vector) = next.1.next() else { break };
-                upserts.push(Draft::new(RecordId(next.0), vector?));
-                next.0 += 1;
+    let held = || source.lock().unwrap_or_else(PoisonError::into_inner);
+    let loaded = (|| {
+        loop {
+            let Some(upserts) = held().as_mut().map(Source::take).transpose()? else { return Ok(()) };
+            if upserts.is_empty() {
+                return Ok(());
             }
+            let n = upserts.len() as u64;
+            let transaction = Transaction { upserts, ..Transaction::new(RetryId(0)) };
+            let transaction = Transaction { retry: retry_of(&transaction), ..transaction };
+            match client.call(Op::Commit(transaction))? {
+                Reply::Committed { .. } => done.fetch_add(n, Ordering::Relaxed),
+                other => return Err(CommandError::Refused(Box::new(other))),
+            };
         }
-        if upserts.is_empty() {
-            return Ok(());
-        }
-        let n = upserts.len() as u64;
-        let transaction = Transaction { upserts, ..Transaction::new(RetryId(0)) };
-        let transaction = Transaction { retry: retry_of(&transaction), ..transaction };
-        match client.call(Op::Commit(transaction))? {
-            Reply::Committed { .. } => done.fetch_add(n, Ordering::Relaxed),
-            other => return Err(CommandError::Refused(Box::new(other))),
-        };
+    })();
+    if loaded.is_err() {
+        *held() = None;
     }
+    loaded
 }
 
 /// A name for what a transaction loads: its digest.
@@ -174,7 +198,7 @@ pub(super) fn get(dir: &Path, ids: &[u64], json: bool) -> Result<ExitCode, Comma
         other => return Err(CommandError::Refused(Box::new(other))),
     };
     for record in &found {
-        print(record, json);
+        print(record, json)?;
     }
     for id in ids.iter().filter(|id| found.iter().all(|record| record.id != **id)) {
         eprintln!("stormproof-engine: there is no {id}");
@@ -193,7 +217,7 @@ pub(super) fn scan(dir: &Path, from: u64, limit: u64, json: bool) -> Result<Exit
             other => return Err(CommandError::Refused(Box::new(other))),
         };
         for record in &records {
-            print(record, json);
+            print(record, json)?;
         }
         left -= records.len() as u64;
         next = records
@@ -206,16 +230,16 @@ pub(super) fn scan(dir: &Path, from: u64, limit: u64, json: bool) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(record: &Record, json: bool) {
+fn print(record: &Record, json: bool) -> Result<(), CommandError> {
     if json {
-        println!("{}", json!(record));
-        return;
+        return Ok(writeln!(io::stdout(), "{}", json!(record))?);
     }
     let Record { id, version, vector, text, attributes, links, kappa, .. } = record;
     let few: Vec<String> = vector.iter().take(4).map(|x| format!("{x}")).collect();
     let more = if vector.len() > 4 { format!(", .. {} in all", vector.len()) } else { String::new() };
     let links: Vec<u64> = links.iter().map(|id| id.0).collect();
-    println!("{id} {version}  [{}{more}]  {text:?} {attributes:?} links {links:?} kappa {kappa}", few.join(", "));
+    let few = few.join(", ");
+    Ok(writeln!(io::stdout(), "{id} {version}  [{few}{more}]  {text:?} {attributes:?} links {links:?} kappa {kappa}")?)
 }
 
 pub(super) fn stats(dir: &Path, json: bool) -> Result<ExitCode, CommandError> {

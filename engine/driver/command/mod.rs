@@ -30,7 +30,7 @@ use super::{
     run_job_child,
 };
 use crate::{
-    memory::{Engine, Reply},
+    memory::{Engine, Refusal, Reply},
     store::{StoreError, inspect::Kind},
 };
 
@@ -171,23 +171,34 @@ enum CommandError {
     Call(#[from] CallError),
     #[error("the engine answered {0:?}")]
     Refused(Box<Reply>),
+    #[error("the engine stopped: {0}")]
+    Halted(Box<str>),
+    #[error("no ids are left above the first for so many records")]
+    TooManyIds,
+    #[error("cannot write what was found: {0}")]
+    Output(#[from] std::io::Error),
 }
 
 impl CommandError {
     fn code(&self) -> u8 {
         match self {
-            CommandError::NotThat { .. } => 1,
+            CommandError::NotThat { .. } | CommandError::Open(OpenError::Refused { .. }) => 1,
+            CommandError::Store { error, .. } if !error.is_passing() => 1,
+            CommandError::Refused(reply) if matches!(**reply, Reply::Refused(Refusal::Damaged(_))) => 1,
             CommandError::Missing(_)
             | CommandError::NoFile(_)
             | CommandError::NoStore(_)
             | CommandError::Fvecs(_)
+            | CommandError::TooManyIds
             | CommandError::Dim { .. } => 2,
             CommandError::InUse(_)
             | CommandError::Disk { .. }
             | CommandError::Store { .. }
             | CommandError::Open(_)
             | CommandError::Call(_)
-            | CommandError::Refused(_) => 3,
+            | CommandError::Refused(_)
+            | CommandError::Halted(_)
+            | CommandError::Output(_) => 3,
         }
     }
 }
@@ -198,6 +209,10 @@ pub fn main() -> ExitCode {
         return run_job_child(&Engine, &dir);
     }
     dispatch(Arguments::parse().command).unwrap_or_else(|error| {
+        if matches!(&error, CommandError::Output(source) if source.kind() == std::io::ErrorKind::BrokenPipe) {
+            // Whoever read has seen enough.
+            return ExitCode::SUCCESS;
+        }
         eprintln!("stormproof-engine: {error}");
         ExitCode::from(error.code())
     })

@@ -152,6 +152,30 @@ fn a_file_of_other_vectors_or_of_none_loads_nothing() {
     assert_eq!(run(&["get", dir.path().to_str().unwrap(), "1"]).status.code(), Some(2));
 }
 
+/// What follows a vector that cannot be loaded would get other ids, so nothing of it is.
+#[test]
+fn a_load_ends_where_the_file_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, file) = (dir.path().join("store"), dir.path().join("v.fvecs"));
+    fvecs(&file, 2000);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[12 * 300 + 4..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&file, &bytes).unwrap();
+    let (store, path) = (store.to_str().unwrap(), file.to_str().unwrap());
+    let output = run(&["load", store, path]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("offset 3604: expected a finite number"), "{}", said(&output));
+    for line in said(&run(&["scan", store, "--limit", "9999"])).lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words[4].trim_matches(['[', ',']), words[1], "record n is vector n: {line}");
+    }
+    bytes.truncate(12 * 200 + 5);
+    fs::write(&file, bytes).unwrap();
+    let output = run(&["load", store, path]);
+    assert_eq!(output.status.code(), Some(2), "a file that was cut: {}", said(&output));
+    assert_eq!(run(&["load", store, path, "--first-id", "18446744073709551615"]).status.code(), Some(2));
+}
+
 #[test]
 fn each_kind_of_file_is_shown_with_its_parts() {
     let dir = tempfile::tempdir().unwrap();

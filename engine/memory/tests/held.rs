@@ -127,6 +127,28 @@ fn a_disk_that_cannot_be_read_while_a_write_is_judged_is_a_trial_that_failed() {
 }
 
 #[test]
+fn a_write_that_rests_on_a_bad_place_does_not_stand_in_the_way_for_ever() {
+    let mut bench = Bench::new(Config { flush_records: 1, ..degrading() });
+    committed(&bench.commit(upsert(1, 1, 1.0)));
+    for retry in [2, 3] {
+        bench.disk.fail_next(DiskOp::Open, DiskErrorKind::NoSpace);
+        bench.commit(upsert(retry, 9, 0.0));
+    }
+    queued(&bench.commit(upsert(10, 1, 2.0)));
+    queued(&bench.commit(upsert(11, 5, 2.0)));
+    for _ in 0..3 {
+        bench.disk.fail_on(DiskOp::Read, "segments/", DiskErrorKind::Io);
+        bench.pass(Tick::secs(1));
+        assert_eq!(bench.facts().held.len(), 2);
+    }
+    bench.disk.fail_on(DiskOp::Read, "segments/", DiskErrorKind::Io);
+    bench.pass(Tick::secs(1));
+    bench.tick();
+    assert_eq!((bench.facts().held.len(), bench.get(5).map(|it| it.version)), (0, Some(Version(1))));
+    assert!(matches!(bench.commit(upsert(10, 1, 2.0)), Reply::Refused(Refusal::Damaged(_))));
+}
+
+#[test]
 fn a_sync_that_fails_while_the_queue_is_tried_stops_the_node() {
     let mut bench = degraded();
     queued(&bench.commit(upsert(10, 2, 2.0)));

@@ -1,6 +1,7 @@
 //! Making one segment of some, as a job.
 //!
-//! 1. The run is opened, and merged entry by entry into a new file: a group of each segment is in memory at a time.
+//! 1. The run is opened, and merged entry by entry into a new file: a group of each segment is in memory at a time
+//!    (and, of the new one, every id, for its filter; at the end, all decisions).
 //! 2. The new segment is synced, with its name.
 //! 3. It is read back to its end, every checksum compared, before the node is told: it is going to be the only copy. (What
 //!    the system still caches hides a device that lies; it shows a fault of memory, or of ours.)

@@ -6,7 +6,8 @@
 //! again about log2(n / `run_min`) times in its life, `n` being how many flushes there were.
 //!
 //! **Removals.** Those of the oldest segments hide nothing and take room, but only a run that begins with the oldest segment
-//! can leave them out. Once they are more than `tombstones_percent` of all entries, everything is merged.
+//! can leave them out. Once they are more than `tombstones_percent` of all entries, everything is merged; but not before the
+//! newer segments are that share of the oldest, or else a large one would be written again for every small one.
 
 use std::ops::Range;
 
@@ -36,13 +37,24 @@ impl MergeRules {
         if self.run_min == 0 {
             return Decision::DoNothing;
         }
-        let entries: u64 = segments.iter().map(|name| name.entries).sum();
-        let removals: u64 = segments.iter().map(|name| name.entries - name.live.min(name.entries)).sum();
-        if removals.saturating_mul(100) > entries.saturating_mul(self.tombstones_percent) {
+        if self.has_many_removals(segments) {
             return Decision::Merge(0..segments.len());
         }
         let run = run_of_newest(segments);
         if run.len() >= self.run_min.max(2) { Decision::Merge(run) } else { Decision::DoNothing }
+    }
+}
+
+impl MergeRules {
+    fn has_many_removals(&self, segments: &[SegmentName]) -> bool {
+        let [oldest, newer @ ..] = segments else { return false };
+        let sum = |segments: &[SegmentName], of: fn(&SegmentName) -> u64| {
+            segments.iter().map(of).fold(0, u64::saturating_add)
+        };
+        let share = |part: u64, of: u64| part.saturating_mul(100) > of.saturating_mul(self.tombstones_percent);
+        let removals = sum(segments, |name| name.entries.saturating_sub(name.live));
+        share(removals, sum(segments, |name| name.entries))
+            && (newer.is_empty() || share(sum(newer, |name| name.bytes), oldest.bytes))
     }
 }
 

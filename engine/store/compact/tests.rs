@@ -64,6 +64,12 @@ fn removals_are_left_out_before_they_are_too_many() {
     );
     assert_eq!(RULES.decide(&[with(100, 100), with(100, 60)]), Decision::DoNothing);
     assert_eq!(RULES.decide(&[with(0, 0)]), Decision::DoNothing, "nothing is left to be left out");
+    let large = |bytes| SegmentName { bytes, ..with(10, 10) };
+    assert_eq!(RULES.decide(&[large(45), with(100, 0)]), Decision::DoNothing, "the newer is a fifth of the oldest");
+    assert_eq!(RULES.decide(&[large(44), with(100, 0)]), Decision::Merge(0..2));
+    let most = SegmentName { entries: u64::MAX, live: 0, bytes: u64::MAX, ..sized(0) };
+    assert_eq!(RULES.decide(&[most]), Decision::DoNothing, "names come from a disk: no sum of theirs may overflow");
+    assert_eq!(RULES.decide(&[most, most]), Decision::DoNothing);
 }
 
 #[test]
@@ -134,11 +140,11 @@ fn entry((id, (live, version)): (u64, (bool, u64))) -> (RecordId, Entry) {
     (RecordId(id), if live { record() } else { Entry::Deleted(version) })
 }
 
-/// Few ids, so that segments overlap; and with wide ones, several groups.
+/// Few ids, so that segments overlap; or so many that they have several groups.
 fn any_segment() -> impl Generator<Value = Entries> {
-    prop_oneof![Just(20_u64), Just(600)].prop_flat_map(|ids| {
+    prop_oneof![4 => Just((20_u64, 0..20_usize)), 1 => Just((900, 300..700))].prop_flat_map(|(ids, size)| {
         let what = (any::<bool>(), 1..9_u64);
-        btree_map(0..ids, what, 0..40).prop_map(|what| what.into_iter().map(entry).collect())
+        btree_map(0..ids, what, size).prop_map(|what| what.into_iter().map(entry).collect())
     })
 }
 

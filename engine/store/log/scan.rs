@@ -98,23 +98,17 @@ pub fn look(disk: &dyn Disk, path: &str, each: &mut dyn FnMut(u64, usize, Lsn, &
     let header = Header::decode_unchecked(&bytes, path)?;
     let file = LogFile { path: path.into(), header, bytes };
     let (mut chain, mut end) = (file.header.after, HEADER_BYTES);
-    let broken = loop {
+    let behind = loop {
         let frame = match frame::parse(file.header.format, file.place().at(end as u64), &file.bytes[end..]) {
             Ok(frame) => frame,
-            Err(broken) => break broken,
+            Err(broken) => break file.behind(end, &broken),
         };
-        file.check_chain(end, chain, &frame)?;
-        each(end as u64, frame.len, frame.chain.lsn, &file.decode(end, &frame)?);
+        match file.check_chain(end, chain, &frame).and_then(|()| file.decode(end, &frame)) {
+            Ok(batch) => each(end as u64, frame.len, frame.chain.lsn, &batch),
+            Err(error) => break End::Damaged(error.to_string().into()),
+        }
         chain = frame.chain;
         end += frame.len;
-    };
-    let words = format!("expected {}, found {}", broken.expected, broken.found);
-    let next = frame::find(file.header.format, file.place(), &file.bytes, end + 1);
-    let behind = match next {
-        Some((offset, lsn)) => End::Damaged(format!("{words}, although the frame of {lsn} stands at {offset}").into()),
-        None if broken.whole => End::Damaged(format!("{words}, although all of its sectors were written").into()),
-        None if frame::is_zero(&file.bytes[end..]) => End::Room,
-        None => End::Torn(words.into()),
     };
     let Header { id: log, no, format, after } = file.header;
     let (end, bytes) = (end as u64, file.bytes.len() as u64);
@@ -165,6 +159,19 @@ impl LogFile {
                 }
                 Err(broken) => return Ok(Walked { chain, last, end, broken }),
             }
+        }
+    }
+
+    /// What stands at `end`, where no frame does.
+    fn behind(&self, end: usize, broken: &Broken) -> End {
+        let words = format!("expected {}, found {}", broken.expected, broken.found);
+        match frame::find(self.header.format, self.place(), &self.bytes, end + 1) {
+            Some((offset, lsn)) => {
+                End::Damaged(format!("{words}, although the frame of {lsn} stands at {offset}").into())
+            }
+            None if broken.whole => End::Damaged(format!("{words}, although all of its sectors were written").into()),
+            None if frame::is_zero(&self.bytes[end..]) => End::Room,
+            None => End::Torn(words.into()),
         }
     }
 

@@ -192,6 +192,10 @@ impl Segment {
             let words = format!("{entries} records, {live} of them live, from {}", keys.id(0));
             return Err(damaged(Flaw::new(0, format!("{expected:?}"), words)));
         }
+        let (last, next) = (keys.id(entries - 1), self.groups.get(group + 1).map(|group| group.first));
+        if next.is_some_and(|next| last >= next) {
+            return Err(damaged(Flaw::new(0, format!("records before {next:?}"), last.to_string())));
+        }
         Ok(keys)
     }
 
@@ -299,6 +303,15 @@ fn read_footer(file: &dyn File, home: Home, components: u32, name: &SegmentName)
     let mut bytes = [0; FOOTER_BYTES];
     file.read_exact_at(name.bytes - FOOTER_BYTES as u64, &mut bytes)?;
     let footer = Footer::decode(&bytes, home, components, name.bytes)?;
+    let (known, said) = ((footer.entries, footer.live, footer.upto), (name.entries, name.live, name.upto));
+    if known != said {
+        return Err(StoreError::Foreign {
+            path: name.no.path().into(),
+            offset: name.bytes - FOOTER_BYTES as u64,
+            expected: format!("{} records, {} of them live, up to {}", said.0, said.1, said.2).into(),
+            found: format!("{}, {}, {}", known.0, known.1, known.2).into(),
+        });
+    }
     // A whole footer of this number that is not the one that was installed: another writer's.
     let found = Digest::of(&bytes);
     if found != name.digest {
