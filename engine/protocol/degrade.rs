@@ -342,6 +342,9 @@ _:+:+:+ -> try [bc], try [de], try [f], Normal";
             machine.step(input, &mut out);
         }
         assert_eq!(out, [Output::Changed(Level::ReadOnly), Output::Held(0), Output::Full('b')], "by weight, too");
+        out.clear();
+        machine.step(Input::Arrived('c', 10), &mut out);
+        assert_eq!(out, [Output::Held(1)], "as much as it takes");
     }
 
     #[test]

@@ -21,15 +21,6 @@ pub enum Check {
 impl Check {
     /// All of them.
     pub const ALL: [Check; 3] = [Check::Log, Check::Segments, Check::Space];
-
-    /// Its name in notes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Check::Log => "log",
-            Check::Segments => "segments",
-            Check::Space => "space",
-        }
-    }
 }
 
 /// How often, and how patiently.

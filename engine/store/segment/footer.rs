@@ -13,6 +13,7 @@ use crate::{
         Digest, StoreError, StoreResult,
         codec::{Cursor, Flaw, put_u32, put_u64},
         log::LogId,
+        record::COMPONENTS_MAX,
     },
 };
 
@@ -156,7 +157,8 @@ impl Footer {
 
     /// That the parts lie one behind the other up to the footer at `at`, and are no longer than the file.
     fn check(&self, at: u64) -> Result<(), Flaw> {
-        let fits = self.live <= self.entries
+        let fits = self.components as usize <= COMPONENTS_MAX
+            && self.live <= self.entries
             && self.groups <= self.entries
             && self.entries <= at
             && self.decisions_at <= self.filter_at
