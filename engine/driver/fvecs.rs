@@ -47,7 +47,8 @@ pub struct Fvecs {
     dim: usize,
     /// The first vector's components come next.
     at_first: bool,
-    bytes: u64,
+    /// The file's length, if it has one.
+    len: Option<u64>,
 }
 
 impl Fvecs {
@@ -55,9 +56,10 @@ impl Fvecs {
     pub fn open(path: &Path) -> Result<Fvecs, FvecsError> {
         let io = |source| FvecsError::Io { path: path.into(), source };
         let file = File::open(path).map_err(io)?;
-        let bytes = file.metadata().map_err(io)?.len();
+        let meta = file.metadata().map_err(io)?;
+        let len = meta.is_file().then_some(meta.len());
         let from = BufReader::with_capacity(1 << 20, file);
-        let mut fvecs = Fvecs { path: path.into(), from, offset: 0, dim: 0, at_first: true, bytes };
+        let mut fvecs = Fvecs { path: path.into(), from, offset: 0, dim: 0, at_first: true, len };
         let Some(dim) = fvecs.read_dim(None)? else { return Err(fvecs.malformed(0, "a vector", "an empty file")) };
         fvecs.dim = dim;
         Ok(fvecs)
@@ -68,9 +70,9 @@ impl Fvecs {
         self.dim
     }
 
-    /// How many vectors there are, if the file is whole.
-    pub fn expected(&self) -> u64 {
-        self.bytes / (4 + 4 * self.dim as u64)
+    /// How many vectors there are, if the file has a length (a pipe has none) and is whole.
+    pub fn expected(&self) -> Option<u64> {
+        Some(self.len? / (4 + 4 * self.dim as u64))
     }
 
     fn read_next(&mut self) -> Result<Option<Vec<f32>>, FvecsError> {

@@ -13,7 +13,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use stormproof_contract::{DiskErrorKind, Effects, JobEnd, JobId, Tick};
+use stormproof_contract::{Effects, JobEnd, JobId, Tick};
 
 use super::{node::MemoryNode, op::Reply, view::View};
 use crate::store::{
@@ -110,7 +110,9 @@ impl MemoryNode {
     }
 
     fn start_merge(&mut self, run: Range<usize>, out: &mut Effects<Reply>) {
-        if self.disk.point(POINTS[0]).is_err() || !self.has_room_for(&run) {
+        let bytes = self.manifest.current().segments[run.clone()].iter().map(|name| name.bytes);
+        let bytes = bytes.fold(0, u64::saturating_add);
+        if self.disk.point(POINTS[0]).is_err() || !self.has_room_for(bytes) {
             return self.merge_failed(Compaction::Idle, out);
         }
         let no = self.take_segment_no();
@@ -148,17 +150,6 @@ impl MemoryNode {
         self.compaction = then;
         self.merge_pause.lengthen(self.clock.now(), self.config.again_after);
         self.sweep_segments();
-    }
-
-    /// Whether the disk can take what a merge writes, as far as it knows, and is not full then.
-    fn has_room_for(&self, run: &Range<usize>) -> bool {
-        let bytes = self.manifest.current().segments[run.clone()]
-            .iter()
-            .fold(0, |sum: u64, name| sum.saturating_add(name.bytes));
-        match self.disk.free() {
-            Ok(free) => free >= bytes.saturating_add(self.config.free_bytes_min),
-            Err(error) => error.kind == DiskErrorKind::Unsupported,
-        }
     }
 
     /// Puts what was made in the place of the run.

@@ -71,20 +71,25 @@ pub enum BreakerFacts {
         failures: u32,
     },
     /// None is.
-    Open,
+    Open {
+        /// How many batches have to go well before it is closed.
+        needed: u32,
+    },
     /// It is being tried whether it is over.
     HalfOpen {
-        /// How many batches went well since.
-        successes: u32,
+        /// How many batches have yet to go well.
+        needed: u32,
     },
 }
 
 impl BreakerFacts {
-    fn of(state: breaker::State) -> Self {
+    fn of(state: breaker::State, successes_needed: u32) -> Self {
         match state {
             breaker::State::Closed { failures } => BreakerFacts::Closed { failures },
-            breaker::State::Open { .. } => BreakerFacts::Open,
-            breaker::State::HalfOpen { successes, .. } => BreakerFacts::HalfOpen { successes },
+            breaker::State::Open { .. } => BreakerFacts::Open { needed: successes_needed },
+            breaker::State::HalfOpen { successes, .. } => {
+                BreakerFacts::HalfOpen { needed: successes_needed - successes }
+            }
         }
     }
 }
@@ -142,7 +147,7 @@ impl Facts {
             rows: view.index.iter().map(row).collect(),
             decisions,
             held: node.writes.held().map(|held| held.retry).collect(),
-            breaker: BreakerFacts::of(node.writes.breaker()),
+            breaker: BreakerFacts::of(node.writes.breaker(), node.config.degrade.breaker.successes_needed),
             waiting: node.waiting.list.iter().map(|(&tx, pending)| (pending.retry, tx)).collect(),
             owed: node.owed.owed().map(|(who, verdict)| owed(node, who, verdict)).collect(),
             managers: managers(node),

@@ -1,17 +1,13 @@
 //! Health checks: does what [`protocol::health`](crate::protocol::health) asks for, and tells the observer.
 //!
-//! A check of the log is a frame that is empty, unless a batch became durable since the last round (or every frame costs a whole
-//! index). A check of segments reads
-//! one group, the next at each round, so that rot is found before a query meets it; after the last group of a segment, its
-//! decisions.
+//! A check of the log is a frame that is empty, unless a batch became durable since the last round, or every frame costs a
+//! whole index. A check of segments reads one group, the next at each round, so that rot is found before a query meets it;
+//! after the last group of a segment, its decisions.
 
 use stormproof_contract::{DiskErrorKind, Effects};
 
 use super::{config::L1Persist, held::Ended, node::MemoryNode, op::Reply};
-use crate::protocol::{
-    degrade::Level,
-    health::{Check, Input, Output},
-};
+use crate::protocol::health::{Check, Input, Output};
 
 /// Where the reading of segments is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +48,7 @@ impl MemoryNode {
         match check {
             Check::Log => self.check_log(out),
             Check::Segments => self.check_segments(out),
-            Check::Space => self.has_space(),
+            Check::Space => self.has_room_for(0),
         }
     }
 
@@ -62,7 +58,7 @@ impl MemoryNode {
         if std::mem::replace(&mut self.checked_at, lsn) != lsn {
             return true;
         }
-        if self.level() != Level::Normal {
+        if !self.is_well() {
             return false;
         }
         if self.config.l1_persist == L1Persist::Rewrite {
@@ -98,9 +94,10 @@ impl MemoryNode {
         read.is_ok()
     }
 
-    fn has_space(&self) -> bool {
+    /// Whether the disk takes so many bytes, as far as it knows, and is not full then.
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
         match self.disk.free() {
-            Ok(free) => free >= self.config.free_bytes_min,
+            Ok(free) => free >= bytes.saturating_add(self.config.free_bytes_min),
             Err(error) => error.kind == DiskErrorKind::Unsupported,
         }
     }

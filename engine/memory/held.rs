@@ -37,15 +37,14 @@ pub(super) enum Ended {
 }
 
 impl MemoryNode {
-    /// How much the node can do.
-    pub(super) fn level(&self) -> Level {
-        self.writes.level()
+    /// Whether the disk takes writes: if not, it is not asked for large ones either.
+    pub(super) fn is_well(&self) -> bool {
+        self.writes.level() == Level::Normal
     }
 
     /// Whether a transaction of this name is held; then the attempt is told so again.
     pub(super) fn is_held(&self, retry: RetryId, attempt: RequestId, out: &mut Effects<Reply>) -> bool {
-        let place =
-            if self.held.contains(&retry) { self.writes.held().position(|held| held.retry == retry) } else { None };
+        let place = self.writes.held().position(|held| held.retry == retry);
         if let Some(ahead) = place {
             out.reply(attempt, Reply::Queued { ahead: ahead as u64 });
         }
@@ -59,19 +58,18 @@ impl MemoryNode {
         transaction: Transaction,
         out: &mut Effects<Reply>,
     ) -> Option<Transaction> {
-        if self.level() == Level::Normal || admit::only_watches(&transaction) {
+        if self.is_well() || admit::only_watches(&transaction) {
             return Some(transaction);
         }
         if !transaction.managers.is_empty() {
             out.reply(attempt, Reply::Unavailable(Unavailable::Degraded));
             return None;
         }
-        let (retry, bytes) = (transaction.retry, transaction.weight());
+        let bytes = transaction.weight();
         let mut said = Vec::new();
         self.writes.step(Input::Arrived(Arc::new(transaction), bytes), &mut said);
         if let Some(Output::Held(ahead)) = said.pop() {
             let ahead = ahead as u64;
-            self.held.insert(retry);
             out.note("write.queued", &[("ahead", ahead)]);
             out.reply(attempt, Reply::Queued { ahead });
         } else {
@@ -102,9 +100,6 @@ impl MemoryNode {
             Ended::Off
         };
         if ended == Ended::Durable {
-            for write in &writes {
-                self.held.remove(&write.retry);
-            }
             out.note("write.drained", &[("n", writes.len() as u64)]);
         }
         self.hear_of_batch(ended, out);

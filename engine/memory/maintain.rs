@@ -10,7 +10,6 @@ use super::{node::MemoryNode, op::Reply};
 use crate::{
     protocol::{
         Participant, Verdict,
-        degrade::Level,
         redrive::{Input, Output},
     },
     store::{StoreResult, TransactionId},
@@ -37,11 +36,6 @@ impl MemoryNode {
             // In a batch of its own, so that the answers of this one need not wait for it.
             self.again_at = Some(now);
         }
-    }
-
-    /// Whether the disk takes writes: if not, it is not asked for large ones either.
-    pub(super) fn is_well(&self) -> bool {
-        self.level() == Level::Normal
     }
 
     fn wants_merge(&self) -> bool {

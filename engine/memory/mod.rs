@@ -72,10 +72,7 @@ pub use op::{Conflict, Draft, Hit, Op, Read, Refusal, Reply, Transaction, Unavai
 
 pub use crate::{
     ids::{Lsn, RecordId, Version},
-    store::{Record, RetryId, TransactionId},
-    vector::Metric,
-};
-pub use crate::{
     protocol::{breaker, degrade, health::Config as HealthConfig},
-    store::compact::MergeRules,
+    store::{Record, RetryId, TransactionId, compact::MergeRules},
+    vector::Metric,
 };

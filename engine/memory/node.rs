@@ -8,7 +8,7 @@
 //! Invariants: the published view is the log's effect up to its last durable frame; no answer that a crash could make
 //! untrue leaves the node; once halted, it does nothing more.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use stormproof_contract::{Clock, Disk, Effects, Input, Node, Reader, RequestId, Tick};
 
@@ -30,7 +30,7 @@ use crate::{
     ids::Lsn,
     protocol::{Digest, ManagerId, Participant, Verdict, degrade::Degrade, health::Health, prepare, redrive},
     store::{
-        self, Memtable, RetryId, StoreError, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile,
+        self, Memtable, StoreError, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile,
         segment::SegmentNo,
     },
     vector::Shape,
@@ -56,8 +56,6 @@ pub struct MemoryNode {
     pub(super) waiting: Waiting,
     /// Whether writes are tried, and those that are held.
     pub(super) writes: Degrade<Arc<Transaction>>,
-    /// The names of those.
-    pub(super) held: BTreeSet<RetryId>,
     /// Trials in a row that met a disk which cannot be read.
     pub(super) unreadable: u32,
     pub(super) health: Health,

@@ -2,7 +2,8 @@
 //! of every segment, merged. Of each record the newest writing counts.
 //!
 //! Keys are read first, a group of each segment at a time, until it is known which records are the answer; then [`Fetch`]
-//! reads them. Whatever the range holds in all, no more is in memory than the answer and one group's keys of each segment.
+//! reads them. Whatever the range holds in all, no more is in memory than the answer, the keys of the groups
+//! that it is in, and those of one more group of each segment.
 
 use std::sync::Arc;
 

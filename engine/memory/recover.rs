@@ -9,10 +9,7 @@
 //! Every step changes nothing but what the steps before it have settled, so a crash in the middle, and another recovery
 //! after it, ends in the same state.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effect, Effects};
 
@@ -253,7 +250,6 @@ impl Opening<'_> {
             open: OpenBatch::default(),
             waiting: Waiting::default(),
             writes: Degrade::new(config.degrade),
-            held: BTreeSet::new(),
             unreadable: 0,
             health: Health::new(config.health, clock.now()),
             checked_at: lsn,

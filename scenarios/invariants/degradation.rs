@@ -52,13 +52,16 @@ pub fn is_over(facts: &Facts) -> Result<(), String> {
 
 fn breaker_is_legal(before: BreakerFacts, now: BreakerFacts) -> Result<(), String> {
     use BreakerFacts::{Closed, HalfOpen, Open};
-    // One trial at a time is looked at, so that none of its steps is missed; but several batches of arrivals may have gone by.
+    // A batch of a look's time is one trial at most, so that no step is missed; of arrivals, several may have gone by.
     let legal = match (before, now) {
-        (Closed { .. }, Closed { .. } | Open) | (Open, Open) | (HalfOpen { .. }, Open | Closed { failures: 0 }) => true,
-        (Open, HalfOpen { successes }) => successes <= 1,
-        (Open, Closed { failures }) => failures == 0,
-        (HalfOpen { successes: before }, HalfOpen { successes }) => successes == before || successes == before + 1,
-        (Closed { .. }, HalfOpen { .. }) | (HalfOpen { .. }, Closed { .. }) => false,
+        (Closed { .. }, Closed { .. } | Open { .. }) | (Open { .. }, Open { .. }) | (HalfOpen { .. }, Open { .. }) => {
+            true
+        }
+        (Open { needed } | HalfOpen { needed }, Closed { failures }) => needed == 1 && failures == 0,
+        (Open { needed: before } | HalfOpen { needed: before }, HalfOpen { needed }) => {
+            needed == before || needed + 1 == before
+        }
+        (Closed { .. }, HalfOpen { .. }) => false,
     };
     if legal { Ok(()) } else { Err(format!("the breaker was {before:?}, and is {now:?}")) }
 }

@@ -15,7 +15,7 @@ use stormproof_sim::{
     },
 };
 
-use super::single::{DEATHS, Params, Single, death_behind, tuning};
+use super::single::{DEATHS, Params, Single, death_behind, death_later, deaths, tuning};
 use crate::{
     invariants::claims::{D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
     vectors::Vectors,
@@ -131,7 +131,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
     tuning.patience = Time::millis(200);
     tuning.job_latency.max = *dice.pick(&[Time::micros(200), Time::millis(2), Time::millis(20)]);
     let faults = match CASES[case].name {
-        "death" => deaths(dice),
+        "death" => deaths(&STEPS, 2, 30, dice),
         "job-dies" => {
             let job_dies = |id, dice: &mut Dice| behind(id, FaultKind::JobKill, dice);
             (1..=dice.between(1, 3) as u32).map(|id| job_dies(id, dice)).collect()
@@ -152,7 +152,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "rot" => {
             let point = *dice.pick(&["flush.published", "compact.begun", "segment.synced", "compact.published"]);
             let at = Trigger::Point { name: point.into(), hit: dice.between(1, 5) as u32 };
-            vec![Fault::new(1, FaultKind::BitRot, at).path("segments/*"), death_later(2, dice)]
+            vec![Fault::new(1, FaultKind::BitRot, at).path("segments/*"), death_later(2, 4..=16, dice)]
         }
         "lying-disk" => {
             // What the cache still holds would hide the lie.
@@ -162,7 +162,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             params.habits.text_bytes = *dice.pick(&[0, 600, 2000]);
             let (op, path) = (Some(DiskOp::Write), Some("segments/*".into()));
             let at = Trigger::Call { op, path, nth: dice.between(10, 80) as u32, after: false };
-            vec![Fault::new(1, kind, at).path("segments/*"), death_later(2, dice)]
+            vec![Fault::new(1, kind, at).path("segments/*"), death_later(2, 4..=16, dice)]
         }
         _ => {
             params.habits.mix = Mix { get: 40, search: 30, ..params.habits.mix };
@@ -185,18 +185,6 @@ fn behind(id: u32, kind: FaultKind, dice: &mut Dice) -> Fault {
     Fault::new(id, kind, at)
 }
 
-/// One to three deaths, each at a disk call behind a step of a merge; or, for one of them, in a recovery.
-fn deaths(dice: &mut Dice) -> Vec<Fault> {
-    let mut hit = 0;
-    let mut faults = Vec::new();
-    for id in 1..=dice.between(1, 3) as u32 {
-        hit += dice.between(1, 2) as u32;
-        let name = if id > 1 && dice.percent(30) { "recover.begun" } else { dice.pick(&STEPS) };
-        faults.push(death_behind(id, &DEATHS, name, hit, 30, dice));
-    }
-    faults
-}
-
 fn failures(dice: &mut Dice) -> Vec<Fault> {
     let mut faults = Vec::new();
     for id in 1..=dice.between(1, 2) as u32 {
@@ -211,10 +199,4 @@ fn failures(dice: &mut Dice) -> Vec<Fault> {
         faults.push(death_behind(9, &DEATHS, step, hit, 20, dice));
     }
     faults
-}
-
-/// A kill some commits later.
-fn death_later(id: u32, dice: &mut Dice) -> Fault {
-    let hit = dice.between(4, 16) as u32;
-    Fault::new(id, FaultKind::Kill, Trigger::Point { name: "commit.finish.published".into(), hit })
 }

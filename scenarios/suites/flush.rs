@@ -16,7 +16,7 @@ use stormproof_sim::{
     },
 };
 
-use super::single::{DEATHS, Params, Single, death_behind, tuning};
+use super::single::{DEATHS, Params, Single, death_behind, death_later, deaths, tuning};
 use crate::{
     invariants::claims::{D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
     vectors::Vectors,
@@ -111,7 +111,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
     // Reading what was flushed takes a while, and only the answer to its last attempt tells a client that a file is damaged.
     tuning.patience = Time::millis(200);
     let faults = match CASES[case].name {
-        "death" => deaths(dice),
+        "death" => deaths(&FLUSH, 3, 16, dice),
         "disk-fails" => failures(dice),
         "disk-full" => {
             let at = Trigger::Call { op: None, path: None, nth: dice.between(20, 120) as u32, after: false };
@@ -120,14 +120,14 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "rot" => {
             params.habits.mix = Mix { get: 40, ..params.habits.mix };
             let at = Trigger::Point { name: "flush.published".into(), hit: dice.between(1, 4) as u32 };
-            vec![Fault::new(1, FaultKind::BitRot, at).path("segments/*"), death_later(2, dice)]
+            vec![Fault::new(1, FaultKind::BitRot, at).path("segments/*"), death_later(2, 4..=14, dice)]
         }
         "lying-disk" => {
             // What the cache still holds would hide the lie.
             tuning.evict = Ppm(1_000_000);
             let kind = *dice.pick(&[FaultKind::LostWrite, FaultKind::TornWrite, FaultKind::MisdirectedWrite]);
             let at = Trigger::Call { op: None, path: None, nth: dice.between(1, 9) as u32, after: false };
-            vec![Fault::new(1, kind, at).path("segments/*"), death_later(2, dice)]
+            vec![Fault::new(1, kind, at).path("segments/*"), death_later(2, 4..=14, dice)]
         }
         _ => {
             params.habits.mix = Mix { get: 40, ..params.habits.mix };
@@ -151,18 +151,6 @@ const FLUSH: [&str; 8] = [
     "flush.published",
     "commit.finish.published",
 ];
-
-/// One to three deaths, each at a disk call behind a step of a flush; or, for one of them, in a recovery.
-fn deaths(dice: &mut Dice) -> Vec<Fault> {
-    let mut hit = 0;
-    let mut faults = Vec::new();
-    for id in 1..=dice.between(1, 3) as u32 {
-        hit += dice.between(1, 3) as u32;
-        let name = if id > 1 && dice.percent(30) { "recover.begun" } else { dice.pick(&FLUSH) };
-        faults.push(death_behind(id, &DEATHS, name, hit, 16, dice));
-    }
-    faults
-}
 
 /// The manifest is installed, and the node is told that it is not; it dies when it tries again.
 fn told_that_it_failed(dice: &mut Dice) -> Vec<Fault> {
@@ -195,10 +183,4 @@ fn failures(dice: &mut Dice) -> Vec<Fault> {
         faults.push(death_behind(9, &DEATHS, point, hit, 12, dice));
     }
     faults
-}
-
-/// A kill some commits later.
-fn death_later(id: u32, dice: &mut Dice) -> Fault {
-    let hit = dice.between(4, 14) as u32;
-    Fault::new(id, FaultKind::Kill, Trigger::Point { name: "commit.finish.published".into(), hit })
 }

@@ -1,6 +1,6 @@
 //! What all suites of a single node share: how the engine is configured, and how a stage is set for it.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use stormproof_contract::{Role, Tick};
@@ -208,6 +208,25 @@ pub(super) fn death_behind(id: u32, kinds: &[FaultKind], point: &str, hit: u32, 
     let nth = dice.between(1, calls) as u32;
     let at = Trigger::Beyond { name: point.into(), hit, nth, after: dice.percent(50) };
     Fault::new(id, *dice.pick(kinds), at)
+}
+
+/// One to three deaths, each at one of the `calls` disk calls behind one of these steps; or, for one of them, in a recovery.
+/// From one to the next up to `hits` passings of a step go by.
+pub(super) fn deaths(steps: &[&str], hits: u64, calls: u64, dice: &mut Dice) -> Vec<Fault> {
+    let mut hit = 0;
+    let mut faults = Vec::new();
+    for id in 1..=dice.between(1, 3) as u32 {
+        hit += dice.between(1, hits) as u32;
+        let name = if id > 1 && dice.percent(30) { "recover.begun" } else { dice.pick(steps) };
+        faults.push(death_behind(id, &DEATHS, name, hit, calls, dice));
+    }
+    faults
+}
+
+/// A kill some commits later: when the batch before it is done.
+pub(super) fn death_later(id: u32, hits: RangeInclusive<u64>, dice: &mut Dice) -> Fault {
+    let hit = dice.between(*hits.start(), *hits.end()) as u32;
+    Fault::new(id, FaultKind::Kill, Trigger::Point { name: "commit.finish.published".into(), hit })
 }
 
 /// What ends a process.

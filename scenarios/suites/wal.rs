@@ -18,7 +18,7 @@ use stormproof_sim::{
     },
 };
 
-use super::single::{Params, Single, tuning};
+use super::single::{Params, Single, death_later, tuning};
 use crate::{
     invariants::claims::{D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
     vectors::Vectors,
@@ -120,18 +120,18 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "torn-tail" => {
             vec![death_in_decision(1, FaultKind::PowerLoss, dice), death_in_decision(2, FaultKind::PowerLoss, dice)]
         }
-        "rot" => vec![on_the_log(1, FaultKind::BitRot, dice), death_later(2, dice)],
+        "rot" => vec![on_the_log(1, FaultKind::BitRot, dice), death_later(2, 2..=10, dice)],
         "rot-beside" => {
             // Only what was synced can rot: the whole index, or a base that deltas were merged into.
             params.l1_persist = if dice.percent(50) { L1Persist::Rewrite } else { L1Persist::Delta { merge_after: 1 } };
             let path = *dice.pick(&["manifest", "l1/*", "l1/*"]);
-            vec![on_the_log(1, FaultKind::BitRot, dice).path(path), death_later(2, dice)]
+            vec![on_the_log(1, FaultKind::BitRot, dice).path(path), death_later(2, 2..=10, dice)]
         }
         "lying-disk" => {
             // What the cache still holds would hide the lie.
             tuning.evict = Ppm(1_000_000);
             let kind = *dice.pick(&[FaultKind::LostWrite, FaultKind::TornWrite, FaultKind::MisdirectedWrite]);
-            vec![on_the_log(1, kind, dice), death_later(2, dice)]
+            vec![on_the_log(1, kind, dice), death_later(2, 2..=10, dice)]
         }
         "reads-fail" => {
             if dice.percent(50) {
@@ -150,7 +150,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             let fault = Fault::new(1, kind, at).path(path);
             let fault =
                 if dice.percent(50) { fault.lasting(Time::millis(dice.between(1, 60)), Ppm(300_000)) } else { fault };
-            vec![death_in_decision(2, FaultKind::Kill, dice), fault, death_later(3, dice)]
+            vec![death_in_decision(2, FaultKind::Kill, dice), fault, death_later(3, 2..=10, dice)]
         }
         "writes-fail" => {
             let kind = *dice.pick(&[FaultKind::WriteError, FaultKind::ShortWrite]);
@@ -179,10 +179,4 @@ fn on_the_log(id: u32, kind: FaultKind, dice: &mut Dice) -> Fault {
         _ => Trigger::Call { op: None, path: None, nth: dice.between(2, 9) as u32, after: false },
     };
     Fault::new(id, kind, at).path("log*")
-}
-
-/// A kill some commits later: when the batch before it is done.
-fn death_later(id: u32, dice: &mut Dice) -> Fault {
-    let hit = dice.between(2, 10) as u32;
-    Fault::new(id, FaultKind::Kill, Trigger::Point { name: "commit.finish.published".into(), hit })
 }

@@ -92,11 +92,11 @@ pub(super) fn load(what: &Load) -> Result<ExitCode, CommandError> {
         return Err(CommandError::Dim { file, expected, found });
     }
     let store = start(&what.dir, &config)?;
-    let wanted = what.limit.unwrap_or(u64::MAX).min(vectors.expected());
-    let end =
-        what.first_id.checked_add(what.limit.unwrap_or(vectors.expected() + 1)).ok_or(CommandError::TooManyIds)?;
+    let left = what.limit.unwrap_or(u64::MAX);
+    // For whoever watches: the file says how many there are when it is read.
+    let wanted = vectors.expected().map_or_else(String::new, |expected| format!(" of {}", expected.min(left)));
     let (began, done) = (Instant::now(), AtomicU64::new(0));
-    let source = Mutex::new(Some(Source { next: what.first_id, end, vectors: &mut vectors }));
+    let source = Mutex::new(Some(Source { next: Some(what.first_id), left, vectors: &mut vectors }));
     let loaded = thread::scope(|scope| {
         let loaders: Vec<_> = (0..LOADERS)
             .map(|_| {
@@ -110,7 +110,7 @@ pub(super) fn load(what: &Load) -> Result<ExitCode, CommandError> {
             if shown.elapsed() > Duration::from_secs(5) {
                 shown = Instant::now();
                 let n = done.load(Ordering::Relaxed);
-                eprintln!("{n} of {wanted} records, {:.0} a second", n as f64 / began.elapsed().as_secs_f64());
+                eprintln!("{n}{wanted} records, {:.0} a second", n as f64 / began.elapsed().as_secs_f64());
             }
         }
         loaders.into_iter().try_for_each(|loader| loader.join().expect("a loader does not panic"))
@@ -135,18 +135,20 @@ pub(super) fn load(what: &Load) -> Result<ExitCode, CommandError> {
 
 /// Where the loaders take from. Once one has failed there is none any more: what follows would get other ids.
 struct Source<'a> {
-    next: u64,
-    end: u64,
+    /// The next id, if there is one.
+    next: Option<u64>,
+    left: u64,
     vectors: &'a mut Fvecs,
 }
 
 impl Source<'_> {
     fn take(&mut self) -> Result<Vec<Draft>, CommandError> {
         let mut upserts = Vec::new();
-        while upserts.len() < BATCH_RECORDS && self.next < self.end {
+        while upserts.len() < BATCH_RECORDS && self.left > 0 {
             let Some(vector) = self.vectors.next() else { break };
-            upserts.push(Draft::new(RecordId(self.next), vector?));
-            self.next += 1;
+            let id = self.next.ok_or(CommandError::TooManyIds)?;
+            upserts.push(Draft::new(RecordId(id), vector?));
+            (self.next, self.left) = (id.checked_add(1), self.left - 1);
         }
         Ok(upserts)
     }
@@ -165,11 +167,10 @@ fn load_some(
                 return Ok(());
             }
             let n = upserts.len() as u64;
-            let transaction = Transaction { upserts, ..Transaction::new(RetryId(0)) };
-            let transaction = Transaction { retry: retry_of(&transaction), ..transaction };
-            match client.call(Op::Commit(transaction))? {
+            let retry = retry_of(&upserts);
+            match client.call(Op::Commit(Transaction { upserts, ..Transaction::new(retry) }))? {
                 Reply::Committed { .. } => done.fetch_add(n, Ordering::Relaxed),
-                other => return Err(CommandError::Refused(Box::new(other))),
+                other => return Err(other.into()),
             };
         }
     })();
@@ -180,23 +181,27 @@ fn load_some(
 }
 
 /// A name for what a transaction loads: its digest.
-fn retry_of(transaction: &Transaction) -> RetryId {
+fn retry_of(upserts: &[Draft]) -> RetryId {
     let mut digest = DigestBuilder::default();
     digest.update(b"load");
-    for draft in &transaction.upserts {
+    for draft in upserts {
         digest.update(&draft.id.0.to_le_bytes());
         draft.vector.iter().for_each(|x| digest.update(&x.to_le_bytes()));
     }
     RetryId(u128::from_le_bytes(digest.finish().0))
 }
 
+fn records(store: &Store, op: Op) -> Result<Vec<Arc<Record>>, CommandError> {
+    match store.client().call(op)? {
+        Reply::Records { records, .. } => Ok(records),
+        other => Err(other.into()),
+    }
+}
+
 pub(super) fn get(dir: &Path, ids: &[u64], json: bool) -> Result<ExitCode, CommandError> {
     let store = reopen(dir)?;
     let ids: Vec<_> = ids.iter().copied().map(RecordId).collect();
-    let found = match store.client().call(Op::Get { ids: ids.clone() })? {
-        Reply::Records { records, .. } => records,
-        other => return Err(CommandError::Refused(Box::new(other))),
-    };
+    let found = records(&store, Op::Get { ids: ids.clone() })?;
     for record in &found {
         print(record, json)?;
     }
@@ -212,10 +217,7 @@ pub(super) fn scan(dir: &Path, from: u64, limit: u64, json: bool) -> Result<Exit
     let (mut next, mut left) = (Some(RecordId(from)), limit);
     while let Some(from) = next.filter(|_| left > 0) {
         let page = left.min(PAGE_RECORDS.into()) as u32;
-        let records = match store.client().call(Op::Range { from, limit: page })? {
-            Reply::Records { records, .. } => records,
-            other => return Err(CommandError::Refused(Box::new(other))),
-        };
+        let records = records(&store, Op::Range { from, limit: page })?;
         for record in &records {
             print(record, json)?;
         }
@@ -248,13 +250,14 @@ pub(super) fn stats(dir: &Path, json: bool) -> Result<ExitCode, CommandError> {
     let opened_ms = began.elapsed().as_secs_f64() * 1e3;
     let (at, records) = match store.client().call(Op::Count)? {
         Reply::Count { at, n } => (at, n),
-        other => return Err(CommandError::Refused(Box::new(other))),
+        other => return Err(other.into()),
     };
     store.stop();
     let node = dir.join(NODE_DIR);
-    let (segments, segment_bytes) = files_in(&node.join(segment::DIRECTORY));
-    let (l1_files, l1_bytes) = files_in(&node.join(l1::DIRECTORY));
-    let (all, bytes) = files_in(&node);
+    let count = |dir: PathBuf| files_in(&dir).map_err(|source| CommandError::Unread { dir, source });
+    let (segments, segment_bytes) = count(node.join(segment::DIRECTORY))?;
+    let (l1_files, l1_bytes) = count(node.join(l1::DIRECTORY))?;
+    let (all, bytes) = count(node)?;
     if json {
         let report = json!({
             "format": 1, "records": records, "lsn": at.0, "segments": segments, "segment_bytes": segment_bytes,
@@ -272,14 +275,15 @@ pub(super) fn stats(dir: &Path, json: bool) -> Result<ExitCode, CommandError> {
 }
 
 /// How many files there are in a directory and below, and how long they are together.
-fn files_in(dir: &Path) -> (u64, u64) {
-    let Ok(entries) = fs::read_dir(dir) else { return (0, 0) };
-    let of = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => files_in(&entry.path()),
-        Ok(meta) => (1, meta.len()),
-        Err(_) => (0, 0),
-    };
-    entries.flatten().map(of).fold((0, 0), |(n, bytes), (more, more_bytes)| (n + more, bytes + more_bytes))
+fn files_in(dir: &Path) -> io::Result<(u64, u64)> {
+    let (mut files, mut bytes) = (0, 0);
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        let (more, more_bytes) = if meta.is_dir() { files_in(&entry.path())? } else { (1, meta.len()) };
+        (files, bytes) = (files + more, bytes + more_bytes);
+    }
+    Ok((files, bytes))
 }
 
 /// The most memory that this process has had, where the system says so.

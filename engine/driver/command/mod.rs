@@ -175,6 +175,8 @@ enum CommandError {
     Halted(Box<str>),
     #[error("no ids are left above the first for so many records")]
     TooManyIds,
+    #[error("{}: {source}", dir.display())]
+    Unread { dir: PathBuf, source: std::io::Error },
     #[error("cannot write what was found: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -198,8 +200,15 @@ impl CommandError {
             | CommandError::Call(_)
             | CommandError::Refused(_)
             | CommandError::Halted(_)
+            | CommandError::Unread { .. }
             | CommandError::Output(_) => 3,
         }
+    }
+}
+
+impl From<Reply> for CommandError {
+    fn from(reply: Reply) -> Self {
+        CommandError::Refused(Box::new(reply))
     }
 }
 

@@ -173,7 +173,22 @@ fn a_load_ends_where_the_file_is_wrong() {
     fs::write(&file, bytes).unwrap();
     let output = run(&["load", store, path]);
     assert_eq!(output.status.code(), Some(2), "a file that was cut: {}", said(&output));
-    assert_eq!(run(&["load", store, path, "--first-id", "18446744073709551615"]).status.code(), Some(2));
+    let output = run(&["load", store, path, "--first-id", "18446744073709551615"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("no ids are left"), "{}", said(&output));
+}
+
+#[test]
+fn a_pipe_is_read_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("v.fvecs");
+    fvecs(&file, 300);
+    let mut load = Command::new(env!("CARGO_BIN_EXE_stormproof-engine"));
+    load.arg("load").arg(dir.path().join("store")).arg("/dev/stdin");
+    let mut load = load.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut load.stdin.take().unwrap(), &fs::read(&file).unwrap()).unwrap();
+    let output = load.wait_with_output().unwrap();
+    assert!(output.status.success() && said(&output).starts_with("300 records"), "{}", said(&output));
 }
 
 #[test]

@@ -9,12 +9,6 @@ fn merging() -> Config {
     Config { flush_records: 2, compaction: MergeRules { run_min: 3, tombstones_percent: 100 }, ..small() }
 }
 
-fn fill(bench: &mut Bench, ids: std::ops::RangeInclusive<u64>) {
-    for id in ids {
-        committed(&bench.commit(upsert(id.into(), id, id as f32)));
-    }
-}
-
 fn segments(bench: &Bench) -> Vec<String> {
     bench.disk.paths().into_iter().filter(|path| path.starts_with("segments/")).collect()
 }
@@ -211,13 +205,7 @@ fn a_query_reads_on_in_files_that_were_merged() {
     assert!(query.step(&mut io).is_none(), "it has to read");
     bench.run_jobs();
     assert_eq!(segments(&bench), ["segments/3"]);
-    let reply = loop {
-        let got = io.wanted().iter().map(stormproof_contract::Want::read).collect();
-        io.give(got);
-        if let Some(reply) = query.step(&mut io) {
-            break reply;
-        }
-    };
+    let (reply, _) = finish(&mut *query, &mut io);
     assert!(matches!(&reply, Reply::Records { records, .. } if records.len() == 1), "{reply:?}");
 }
 

@@ -9,12 +9,6 @@ fn flushing() -> Config {
     Config { flush_records: 4, ..small() }
 }
 
-fn fill(bench: &mut Bench, ids: std::ops::RangeInclusive<u64>) {
-    for id in ids {
-        committed(&bench.commit(upsert(id.into(), id, id as f32)));
-    }
-}
-
 fn paths(bench: &Bench, prefix: &str) -> Vec<String> {
     bench.disk.paths().into_iter().filter(|path| path.starts_with(prefix)).collect()
 }
@@ -236,13 +230,7 @@ fn a_query_goes_on_with_what_it_began_with() {
     assert!(query.step(&mut io).is_none(), "it has to read");
     committed(&bench.commit(delete(20, 2)));
     fill(&mut bench, 5..=7);
-    let reply = loop {
-        let got = io.wanted().iter().map(stormproof_contract::Want::read).collect();
-        io.give(got);
-        if let Some(reply) = query.step(&mut io) {
-            break reply;
-        }
-    };
+    let (reply, _) = finish(&mut *query, &mut io);
     assert!(matches!(&reply, Reply::Records { at: Lsn(4), records } if records.len() == 1), "{reply:?}");
     assert_eq!(bench.get(2), None);
 }
@@ -251,15 +239,7 @@ fn a_query_goes_on_with_what_it_began_with() {
 fn neighbours_share_their_reads() {
     let mut bench = Bench::new(flushing());
     fill(&mut bench, 1..=4);
-    let reader = bench.node.reader().expect("a reader");
-    let mut query = reader.start(&Op::Get { ids: (1..=4).map(RecordId).collect() }).expect("a query");
-    let mut io = stormproof_contract::Reads::default();
-    let mut reads = Vec::new();
-    while query.step(&mut io).is_none() {
-        let wanted = io.wanted();
-        reads.push(wanted.len());
-        io.give(wanted.iter().map(stormproof_contract::Want::read).collect());
-    }
+    let reads = bench.reads_of(&Op::Get { ids: (1..=4).map(RecordId).collect() });
     assert_eq!(reads, [1, 5], "the keys of all; then the facts of all, and a vector of each");
 }
 

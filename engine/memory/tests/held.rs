@@ -73,7 +73,7 @@ fn a_trial_that_fails_leaves_the_queue_as_it_was() {
     let held = bench.facts().held;
     bench.disk.fail_next(DiskOp::Open, DiskErrorKind::Io);
     bench.pass(Tick::secs(1));
-    assert_eq!((bench.facts().held, bench.facts().breaker), (held, BreakerFacts::Open));
+    assert_eq!((bench.facts().held, bench.facts().breaker), (held, BreakerFacts::Open { needed: 2 }));
     bench.pass(Tick::secs(1));
     bench.tick();
     assert_eq!((bench.facts().held, bench.get(2).map(|it| it.version)), (vec![], Some(Version(3))));

@@ -21,8 +21,8 @@ use std::{
 };
 
 use stormproof_contract::{
-    Boot, BootError, Bytes, Clock, Disk, Effect, Effects, Input, JobEnd, JobId, JobStep, Node, NodeId, OpId, RequestId,
-    Role, System, Tick, WallTime,
+    Boot, BootError, Bytes, Clock, Disk, Effect, Effects, Input, JobEnd, JobId, JobStep, Node, NodeId, OpId, Query,
+    Reads, RequestId, Role, System, Tick, WallTime, Want,
 };
 
 use super::*;
@@ -212,6 +212,12 @@ impl Bench {
         }
     }
 
+    /// How many reads a query states, step by step.
+    fn reads_of(&self, op: &Op) -> Vec<usize> {
+        let mut query = self.node.reader().expect("a reader").start(op).expect("a query");
+        finish(&mut *query, &mut Reads::default()).1
+    }
+
     fn facts(&self) -> Facts {
         let facts = self.node.inspect(&()).expect("facts");
         audit::index_agrees(&facts).expect("the index agrees");
@@ -221,6 +227,27 @@ impl Bench {
 
     fn noted(&self, name: &str) -> bool {
         self.notes.contains(&name)
+    }
+}
+
+/// Steps a query to its answer, and says how many reads each step has stated before.
+fn finish(query: &mut dyn Query<Reply>, io: &mut Reads) -> (Reply, Vec<usize>) {
+    let mut reads = Vec::new();
+    loop {
+        let wanted = io.wanted();
+        if !wanted.is_empty() {
+            reads.push(wanted.len());
+            io.give(wanted.iter().map(Want::read).collect());
+        }
+        if let Some(reply) = query.step(io) {
+            return (reply, reads);
+        }
+    }
+}
+
+fn fill(bench: &mut Bench, ids: std::ops::RangeInclusive<u64>) {
+    for id in ids {
+        committed(&bench.commit(upsert(id.into(), id, id as f32)));
     }
 }
 

@@ -64,29 +64,12 @@ fn a_walk_reads_keys_alone() {
     for (id, links) in [(1, &[2][..]), (2, &[3]), (3, &[])] {
         committed(&bench.commit(linked(id.into(), id, links)));
     }
-    let reader = bench.node.reader().expect("a reader");
-    let mut query = reader.start(&Op::Walk { from: RecordId(1), hops: 9, limit: 9 }).expect("a query");
-    let mut io = stormproof_contract::Reads::default();
-    let mut reads = Vec::new();
-    while query.step(&mut io).is_none() {
-        let wanted = io.wanted();
-        reads.push(wanted.len());
-        io.give(wanted.iter().map(stormproof_contract::Want::read).collect());
-    }
+    let reads = bench.reads_of(&Op::Walk { from: RecordId(1), hops: 9, limit: 9 });
     assert_eq!(reads, [1, 1, 1], "one group's keys for each hop");
 }
 
-/// Reads that a get states, step by step.
 fn reads_of_a_get(bench: &Bench, id: u64) -> Vec<usize> {
-    let reader = bench.node.reader().expect("a reader");
-    let mut query = reader.start(&Op::Get { ids: vec![RecordId(id)] }).expect("a query");
-    let (mut io, mut reads) = (stormproof_contract::Reads::default(), Vec::new());
-    while query.step(&mut io).is_none() {
-        let wanted = io.wanted();
-        reads.push(wanted.len());
-        io.give(wanted.iter().map(stormproof_contract::Want::read).collect());
-    }
-    reads
+    bench.reads_of(&Op::Get { ids: vec![RecordId(id)] })
 }
 
 #[test]

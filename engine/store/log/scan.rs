@@ -39,13 +39,14 @@ pub(super) type Apply<'a> = &'a mut dyn FnMut(Lsn, Batch) -> StoreResult<()>;
 pub fn scan(disk: &Arc<dyn Disk>, manifest: &Manifest, apply: Apply<'_>) -> StoreResult<Tail> {
     let (floor, later) = manifest.logs.split_first().expect("a manifest names at least one file of the log");
     let mut file = LogFile::read(&**disk, manifest.log, *floor)?;
-    let mut walked = file.walk(file.header.after, apply)?;
+    let mut apply_each = |lsn, _: Range<usize>, batch| apply(lsn, batch);
+    let mut walked = file.walk(file.header.after, &mut apply_each)?;
     for no in later {
         let next = LogFile::read(&**disk, manifest.log, *no)?;
         if next.header.after != walked.chain {
-            return Err(file.damaged(walked, Proof::File { path: next.path }));
+            return Err(file.damaged(&walked, Proof::File { path: next.path }));
         }
-        walked = next.walk(walked.chain, apply)?;
+        walked = next.walk(walked.chain, &mut apply_each)?;
         file = next;
     }
     file.tail(walked)
@@ -97,22 +98,19 @@ pub fn look(disk: &dyn Disk, path: &str, each: &mut dyn FnMut(u64, usize, Lsn, &
     let bytes = read_whole(disk, path, FILE_BYTES_MAX)?.ok_or_else(|| missing(path, "a file of a log"))?;
     let header = Header::decode_unchecked(&bytes, path)?;
     let file = LogFile { path: path.into(), header, bytes };
-    let (mut chain, mut end) = (file.header.after, HEADER_BYTES);
-    let behind = loop {
-        let frame = match frame::parse(file.header.format, file.place().at(end as u64), &file.bytes[end..]) {
-            Ok(frame) => frame,
-            Err(broken) => break file.behind(end, &broken),
-        };
-        match file.check_chain(end, chain, &frame).and_then(|()| file.decode(end, &frame)) {
-            Ok(batch) => each(end as u64, frame.len, frame.chain.lsn, &batch),
-            Err(error) => break End::Damaged(error.to_string().into()),
-        }
-        chain = frame.chain;
-        end += frame.len;
-    };
     let Header { id: log, no, format, after } = file.header;
-    let (end, bytes) = (end as u64, file.bytes.len() as u64);
-    Ok(Alone { log, no, format, after: after.lsn, last: chain.lsn, end, bytes, behind })
+    let (mut last, mut end, bytes) = (after.lsn, HEADER_BYTES, file.bytes.len() as u64);
+    let walked = file.walk(after, &mut |lsn, frame, batch| {
+        each(frame.start as u64, frame.len(), lsn, &batch);
+        (last, end) = (lsn, frame.end);
+        Ok(())
+    });
+    let behind = match walked.and_then(|walked| file.behind(&walked)) {
+        Ok(Some(torn)) => End::Torn(torn),
+        Ok(None) => End::Room,
+        Err(error) => End::Damaged(error.to_string().into()),
+    };
+    Ok(Alone { log, no, format, after: after.lsn, last, end: end as u64, bytes, behind })
 }
 
 /// A file of the log, in memory.
@@ -144,15 +142,19 @@ impl LogFile {
         Place { id: self.header.id, no: self.header.no, offset: 0 }
     }
 
-    /// Applies the frames that follow `chain` one after another.
-    fn walk(&self, mut chain: Chain, apply: Apply<'_>) -> StoreResult<Walked> {
+    /// Hands over the frames that follow `chain` one after another, each with its place in the file.
+    fn walk(
+        &self,
+        mut chain: Chain,
+        each: &mut dyn FnMut(Lsn, Range<usize>, Batch) -> StoreResult<()>,
+    ) -> StoreResult<Walked> {
         let mut end = HEADER_BYTES;
         let mut last = None;
         loop {
             match frame::parse(self.header.format, self.place().at(end as u64), &self.bytes[end..]) {
                 Ok(frame) => {
                     self.check_chain(end, chain, &frame)?;
-                    apply(frame.chain.lsn, self.decode(end, &frame)?)?;
+                    each(frame.chain.lsn, end..end + frame.len, self.decode(end, &frame)?)?;
                     chain = frame.chain;
                     last = Some(end..end + frame.len);
                     end += frame.len;
@@ -162,17 +164,18 @@ impl LogFile {
         }
     }
 
-    /// What stands at `end`, where no frame does.
-    fn behind(&self, end: usize, broken: &Broken) -> End {
-        let words = format!("expected {}, found {}", broken.expected, broken.found);
-        match frame::find(self.header.format, self.place(), &self.bytes, end + 1) {
-            Some((offset, lsn)) => {
-                End::Damaged(format!("{words}, although the frame of {lsn} stands at {offset}").into())
-            }
-            None if broken.whole => End::Damaged(format!("{words}, although all of its sectors were written").into()),
-            None if frame::is_zero(&self.bytes[end..]) => End::Room,
-            None => End::Torn(words.into()),
+    /// What stands behind the last frame, if this is the last file: what a write that was cut off has left, in words; `None`
+    /// if it is zeros.
+    fn behind(&self, walked: &Walked) -> StoreResult<Option<Box<str>>> {
+        let Walked { end, broken, .. } = walked;
+        if broken.whole {
+            return Err(self.damaged(walked, Proof::Whole));
         }
+        if let Some((offset, lsn)) = frame::find(self.header.format, self.place(), &self.bytes, end + 1) {
+            return Err(self.damaged(walked, Proof::Frame { offset, lsn }));
+        }
+        let torn = !frame::is_zero(&self.bytes[*end..]);
+        Ok(torn.then(|| format!("expected {}, found {}", broken.expected, broken.found).into()))
     }
 
     /// A frame at home here that follows another past than ours: bytes that a disk claimed to have replaced.
@@ -196,17 +199,11 @@ impl LogFile {
 
     /// The end of the log, of which this is the last file.
     fn tail(self, walked: Walked) -> StoreResult<Tail> {
-        if walked.broken.whole {
-            return Err(self.damaged(walked, Proof::Whole));
-        }
-        if let Some((offset, lsn)) = frame::find(self.header.format, self.place(), &self.bytes, walked.end + 1) {
-            return Err(self.damaged(walked, Proof::Frame { offset, lsn }));
-        }
-        let torn = !frame::is_zero(&self.bytes[walked.end..]);
+        let torn = self.behind(&walked)?;
         Ok(Tail {
             lsn: walked.chain.lsn,
             end: walked.end as u64,
-            torn: torn.then(|| format!("expected {}, found {}", walked.broken.expected, walked.broken.found).into()),
+            torn,
             crc: walked.chain.crc,
             last: walked.last.map(|last| (last.start as u64, self.bytes[last].into())),
             header: self.header,
@@ -214,8 +211,8 @@ impl LogFile {
         })
     }
 
-    fn damaged(&self, walked: Walked, proof: Proof) -> StoreError {
-        let Broken { expected, found, .. } = walked.broken;
+    fn damaged(&self, walked: &Walked, proof: Proof) -> StoreError {
+        let Broken { expected, found, .. } = walked.broken.clone();
         StoreError::DamagedLog { path: self.path.clone(), offset: walked.end as u64, expected, found, proof }
     }
 }
