@@ -130,14 +130,15 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "lying-disk" => {
             // What the cache still holds would hide the lie.
             tuning.evict = Ppm(1_000_000);
+            if dice.percent(50) {
+                in_several_files(&mut params);
+            }
             let kind = *dice.pick(&[FaultKind::LostWrite, FaultKind::TornWrite, FaultKind::MisdirectedWrite]);
             vec![on_the_log(1, kind, dice), death_later(2, 2..=10, dice)]
         }
         "reads-fail" => {
             if dice.percent(50) {
-                // A log of several files, each of which may be the one that cannot be read.
-                (params.log_file_bytes, params.flush_records) = (4096, 10_000);
-                params.habits.text_bytes = 600;
+                in_several_files(&mut params);
             }
             let kind = *dice.pick(&[
                 FaultKind::ReadError,
@@ -165,6 +166,12 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         }
     };
     Drawn { params, tuning, faults }
+}
+
+/// A log of several files, which is not cut: each of them may be the one that lies, or cannot be read.
+fn in_several_files(params: &mut Params) {
+    (params.log_file_bytes, params.flush_records) = (4096, 10_000);
+    params.habits.text_bytes = 600;
 }
 
 fn death_in_decision(id: u32, kind: FaultKind, dice: &mut Dice) -> Fault {
