@@ -157,6 +157,7 @@ impl Reference {
         self.dir(dir)?;
         let below = format!("{dir}/");
         let names = self.names.iter().filter_map(|(name, what)| name.strip_prefix(&below).map(|name| (name, what)));
+        let names = names.filter(|(name, _)| !name.contains('/'));
         Ok(names.map(|(name, what)| Entry { name: name.into(), is_dir: *what == What::Dir }).collect())
     }
 }
