@@ -17,18 +17,24 @@ use crate::{
 /// What is not as it must be, in words.
 pub type Breach = Box<str>;
 
-/// The exact index has one row for each live record, of its version and with its vector, and no other.
+/// The exact index knows each live record, in its version, and no other; and has its vector, which it must of those
+/// written since the last flush.
 pub fn index_agrees(facts: &Facts) -> Result<(), Breach> {
-    let rows = facts.rows.iter().map(|row| (row.id, row.version, bits(&row.vector)));
-    let records = facts.records.iter().map(|record| (record.id, record.version, bits(&record.vector)));
-    let (rows, records): (Vec<_>, Vec<_>) = (rows.collect(), records.collect());
-    if rows == records {
-        return Ok(());
+    let known = facts.rows.iter().map(|row| (row.id, row.version));
+    let live = facts.records.iter().map(|record| (record.id, record.version));
+    let (known, live): (Vec<_>, Vec<_>) = (known.collect(), live.collect());
+    if known != live {
+        let names = |list: &[(RecordId, Version)]| {
+            list.iter().map(|(id, version)| format!("{}v{}", id.0, version.0)).collect::<Vec<_>>().join(" ")
+        };
+        return Err(format!("index: [{}], records: [{}]", names(&known), names(&live)).into());
     }
-    let names = |list: &[(RecordId, Version, Vec<u32>)]| {
-        list.iter().map(|(id, version, _)| format!("{}v{}", id.0, version.0)).collect::<Vec<_>>().join(" ")
-    };
-    Err(format!("index: [{}], records: [{}]", names(&rows), names(&records)).into())
+    facts.rows.iter().zip(&facts.records).try_for_each(|(row, record)| match &row.vector {
+        Some(vector) if bits(vector) == bits(&record.vector) => Ok(()),
+        Some(vector) => Err(format!("index: {} is {vector:?}, record: {:?}", row.id, record.vector).into()),
+        None if facts.recent.contains(&row.id) => Err(format!("index: no row of {}, which is not flushed", row.id).into()),
+        None => Ok(()),
+    })
 }
 
 /// What a search must find: every record compared, nearest first, those equally far by ascending id.

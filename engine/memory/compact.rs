@@ -15,7 +15,8 @@ use std::{ops::Range, sync::Arc};
 
 use stormproof_contract::{Effects, JobEnd, JobId, Tick};
 
-use super::{node::MemoryNode, op::Reply, view::View};
+use super::{
+    away::away_after_merge,node::MemoryNode, op::Reply, view::View};
 use crate::store::{
     StoreResult,
     compact::{Decision, Made, Merge, Outcome},
@@ -164,9 +165,16 @@ impl MemoryNode {
         let _ = self.disk.point(POINTS[1]);
         let view = self.views.newest();
         let mut segments = view.segments.to_vec();
-        segments.splice(place, [Arc::new(segment)]);
+        segments.splice(place.clone(), [Arc::new(segment)]);
         let version_floor = self.manifest.current().version_floor;
-        self.views.publish(View { segments: segments.into(), version_floor, ..View::clone(&view) });
+        let away = away_after_merge(view.away, &place);
+        let mut next = View { segments: segments.into(), away, version_floor, ..View::clone(&view) };
+        if (place.start + 1..place.end).contains(&view.away) {
+            // Of some of what was merged the rows are in memory. If they cannot be sent away they stay, and do no harm.
+            next.send_segment_away(place.start);
+        }
+        self.send_away(&mut next, &self.manifest.current().segments);
+        self.views.publish(next);
         self.sweep_segments();
         let _ = self.disk.point(POINTS[2]);
         Ok(())

@@ -38,6 +38,9 @@ pub struct Config {
     pub flush_records: usize,
     /// When segments are merged.
     pub compaction: MergeRules,
+    /// How many bytes of vectors of what was flushed the exact index keeps in memory: of the newest segments; a search reads
+    /// the others. Without effect in [`L1Persist::Rewrite`], which has to have all that it writes.
+    pub l1_bytes: u64,
     /// How many bytes of keys of segments are kept in memory.
     pub cache_bytes: usize,
     /// Whether all records are kept in memory as well, so that [`inspect`](stormproof_contract::Node::inspect) can show
@@ -141,6 +144,7 @@ impl Default for Config {
             flush_bytes: 64 << 20,
             flush_records: 10_000,
             compaction: MergeRules { run_min: 4, tombstones_percent: 20 },
+            l1_bytes: 1 << 30,
             cache_bytes: 32 << 20,
             inspectable: false,
             records_max: 10_000_000,
@@ -195,6 +199,14 @@ impl Config {
     pub fn shape(&self) -> Result<Shape, ConfigError> {
         let dim = Dim::new(self.dim).map_err(ConfigError::Dim)?;
         Ok(Shape { metric: self.metric, dim })
+    }
+
+    /// How many rows of what was flushed the exact index keeps in memory.
+    pub(super) fn l1_rows(&self) -> u64 {
+        match self.l1_persist {
+            L1Persist::Delta { .. } => self.l1_bytes / (size_of::<f32>() * self.dim) as u64,
+            L1Persist::Rewrite => u64::MAX,
+        }
     }
 
     /// What compares them.

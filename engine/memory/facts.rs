@@ -8,7 +8,7 @@ use super::{decided::Decision, node::MemoryNode};
 use crate::{
     ids::{Lsn, RecordId, Version},
     protocol::{Participant, Verdict, breaker},
-    store::{Entry, Memtable, Record, RetryId, TransactionId},
+    store::{Entry, Memtable, Record, RetryId, StoreResult, TransactionId},
     vector::Shape,
 };
 
@@ -30,8 +30,13 @@ pub struct Facts {
     /// The records that are gone, with the version of their absence. Up to
     /// [`version_floor`](Self::version_floor) some of them are, and some are forgotten.
     pub deleted: Vec<(RecordId, Version)>,
-    /// The rows of the exact index in memory, by id.
+    /// The live records that the exact index knows, by id.
     pub rows: Vec<IndexRow>,
+    /// The live records that were written since the last flush.
+    pub recent: Vec<RecordId>,
+    /// What of the segments could not be believed when it was read to be shown: in words. If there is any,
+    /// [`records`](Self::records) lacks what stands there, or has an older writing of it.
+    pub unread: Vec<Box<str>>,
     /// What was decided, in that order.
     pub decisions: Vec<(RetryId, Decision)>,
     /// Writes that are held, in order.
@@ -50,15 +55,40 @@ pub struct Facts {
     pub halted: bool,
 }
 
-/// A row of the exact index.
+/// A record as the exact index knows it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct IndexRow {
     /// The record.
     pub id: RecordId,
     /// Which writing of it.
     pub version: Version,
-    /// Its vector.
-    pub vector: Vec<f32>,
+    /// Its vector, if that is in memory.
+    pub vector: Option<Vec<f32>>,
+}
+
+/// What a node keeps in memory only so that it can be inspected.
+#[derive(Default)]
+pub(super) struct Shown {
+    flushed: Memtable,
+    /// See [`Facts::unread`].
+    unread: Vec<Box<str>>,
+}
+
+impl Shown {
+    /// Adds what a group of a segment holds, as far as it can be believed.
+    pub(super) fn add(&mut self, group: StoreResult<Vec<(RecordId, Entry)>>) -> StoreResult<()> {
+        match group {
+            Ok(entries) => entries.into_iter().for_each(|(id, entry)| drop(self.flushed.put(id, entry))),
+            Err(error) if error.is_passing() => return Err(error),
+            Err(error) => self.unread.push(error.to_string().into()),
+        }
+        Ok(())
+    }
+
+    /// Adds what was flushed.
+    pub(super) fn add_flushed(&mut self, records: &Memtable) {
+        records.iter().for_each(|(id, entry)| drop(self.flushed.put(id, entry.clone())));
+    }
 }
 
 /// In which state the breaker of writes is.
@@ -117,11 +147,11 @@ pub struct ManagerFacts {
 }
 
 impl Facts {
-    /// What `node` knows, with all that it has `flushed`.
-    pub(super) fn of(node: &MemoryNode, flushed: &Memtable) -> Facts {
+    /// What `node` knows, with all that it has `shown`.
+    pub(super) fn of(node: &MemoryNode, shown: &Shown) -> Facts {
         let view = node.views.newest();
         let (mut records, mut deleted) = (Vec::new(), Vec::new());
-        let mut all = flushed.clone();
+        let mut all = shown.flushed.clone();
         view.records.iter().for_each(|(id, entry)| drop(all.put(id, entry.clone())));
         for (id, entry) in &all {
             match entry {
@@ -129,10 +159,9 @@ impl Facts {
                 Entry::Deleted(version) => deleted.push((id, *version)),
             }
         }
-        let row = |row: crate::vector::Row<'_>| IndexRow {
-            id: row.id,
-            version: row.version,
-            vector: row.components().collect(),
+        let row = |(id, version)| {
+            let vector = view.index.get(id).map(|row| row.components().collect());
+            IndexRow { id, version, vector }
         };
         let mut decisions: Vec<_> = node.decided.iter().map(|(retry, decision)| (retry, decision.clone())).collect();
         decisions.sort_by_key(|(_, decision)| (decision.lsn, decision.place));
@@ -144,7 +173,9 @@ impl Facts {
             version_floor: view.version_floor,
             records,
             deleted,
-            rows: view.index.iter().map(row).collect(),
+            rows: view.index.versions().map(row).collect(),
+            recent: view.records.iter().filter_map(|(id, entry)| entry.record().map(|_| id)).collect(),
+            unread: shown.unread.clone(),
             decisions,
             held: node.writes.held().map(|held| held.retry).collect(),
             breaker: BreakerFacts::of(node.writes.breaker(), node.config.degrade.breaker.successes_needed),

@@ -2,7 +2,8 @@
 //!
 //! 1. The segment is written and synced. Nothing names it yet.
 //! 2. A new file of the log is made. Then one manifest names the segment and that file, and no older one.
-//! 3. The view is published again, of the same frame: what was in memory is read from the segment from now on.
+//! 3. The view is published again, of the same frame: what was in memory is read from the segment from now on. The rows of
+//!    the oldest segments leave the index, if there are too many.
 //!
 //! A crash before the manifest is durable leaves the log as it was, and a segment that the next recovery removes. After
 //! it, the segment has all that the dropped files had: the newest writing of each record, and what was decided. If the
@@ -61,12 +62,14 @@ impl MemoryNode {
         })?;
         // Nothing below can fail: an error at a point has nothing to befall.
         let _ = self.disk.point(POINTS[1]);
-        if let Some(all) = &mut self.flushed {
-            view.records.iter().for_each(|(id, entry)| drop(all.put(id, entry.clone())));
+        if let Some(shown) = &mut self.shown {
+            shown.add_flushed(&view.records);
         }
         let segments = view.segments.iter().cloned().chain([Arc::new(segment)]).collect();
-        self.views.publish(View { records: Memtable::default(), segments, ..View::clone(&view) });
-        self.l1.rebase(view.lsn, view.index.len() as u64);
+        let mut next = View { records: Memtable::default(), segments, ..View::clone(&view) };
+        self.send_away(&mut next, &self.manifest.current().segments);
+        self.views.publish(next);
+        self.l1.rebase(view.lsn);
         let _ = self.disk.point(POINTS[2]);
         Ok(view.records.entries() as u64)
     }

@@ -4,8 +4,9 @@
 //! state as of the last frame; else they are *stale*, which is found here or at the next boot, served from memory all
 //! the while, and repaired by writing the whole index afresh.
 //!
-//! In [`L1Persist::Delta`], the files are a base that the manifest names and one delta for each frame after it. In
-//! [`L1Persist::Rewrite`] they are one index, as of the last frame. A vote is such a file under its temporary name; its
+//! In [`L1Persist::Delta`], they hold what changed since the last flush: in a base that the manifest names, if it names
+//! one, and one delta for each frame after it; the segments have the rest. In [`L1Persist::Rewrite`] they are one index
+//! with every row, as of the last frame. A vote is such a file under its temporary name; its
 //! digest goes into the frame; finishing is its rename. Nothing is synced but what is written afresh, or voted in
 //! `Rewrite`: recovery believes a file only by the digest that the log or the manifest names.
 
@@ -44,7 +45,7 @@ pub(super) struct L1Files {
     pub(super) upto: Lsn,
     /// What the one index is recognised by.
     pub(super) digest: Option<Digest>,
-    /// Rows of the base, and rows of the deltas.
+    /// Changes in the base, and in the deltas.
     pub(super) base_rows: u64,
     pub(super) delta_rows: u64,
 }
@@ -60,7 +61,7 @@ impl L1Files {
     pub(super) fn vote(&self, before: Lsn, next: &View, touched: &BTreeMap<RecordId, Entry>) -> StoreResult<Digest> {
         let name = self.voted(next.lsn);
         match self.persist {
-            L1Persist::Delta { .. } => self.write_delta(name, before, touched),
+            L1Persist::Delta { .. } => self.write_changes(name, before, touched.iter().map(|(&id, entry)| (id, entry))),
             L1Persist::Rewrite => {
                 let digest = self.write_index(name, &next.index)?;
                 l1::sync(&*self.disk, name)?;
@@ -83,10 +84,10 @@ impl L1Files {
     /// Takes the segments for the base: they hold every row up to the frame `flushed`, which is the last.
     ///
     /// In [`L1Persist::Rewrite`] the one index stays.
-    pub(super) fn rebase(&mut self, flushed: Lsn, rows: u64) {
+    pub(super) fn rebase(&mut self, flushed: Lsn) {
         if let L1Persist::Delta { .. } = self.persist {
             (self.base, self.upto) = (flushed, flushed);
-            (self.base_rows, self.delta_rows) = (rows, 0);
+            (self.base_rows, self.delta_rows) = (0, 0);
         }
         if let Ok(found) = l1::list(&*self.disk) {
             self.sweep(&found);
@@ -122,7 +123,7 @@ impl L1Files {
     }
 
     /// Whether there are so many deltas that they should be merged. The base is not rewritten before the deltas hold
-    /// twice as many rows, so that of all that a merge writes most is new, however many rows there are. (At a quarter,
+    /// twice as many changes, so that of all that a merge writes most is new, however many there are. (At a quarter,
     /// merging took more of the writer's time than anything else.)
     pub(super) fn wants_merge(&self) -> bool {
         let L1Persist::Delta { merge_after } = self.persist else { return false };
@@ -130,7 +131,7 @@ impl L1Files {
         deltas >= DELTAS_MAX || deltas > merge_after.into() && self.delta_rows >= self.base_rows * 2
     }
 
-    /// Writes the whole index, durably, and puts it in the place of all other files.
+    /// Writes all that the files have to hold into one, durably, and puts it in the place of all others.
     ///
     /// A crash on the way leaves the old files, or both, and each is believed only by its digest. They are removed when
     /// the new one is in force.
@@ -138,7 +139,11 @@ impl L1Files {
         let disk = Arc::clone(&self.disk);
         disk.point(POINTS[0])?;
         let name = L1Name { kind: L1Kind::Index, lsn: view.lsn, temporary: true };
-        let written = self.write_index(name, &view.index).and_then(|digest| l1::sync(&*disk, name).map(|()| digest));
+        let written = match self.persist {
+            L1Persist::Delta { .. } => self.write_changes(name, name.lsn, view.records.iter()),
+            L1Persist::Rewrite => self.write_index(name, &view.index),
+        };
+        let written = written.and_then(|digest| l1::sync(&*disk, name).map(|()| digest));
         // It may hold the space that the disk is short of.
         let digest = written.inspect_err(|_| self.remove(name))?;
         disk.point(POINTS[1])?;
@@ -149,7 +154,7 @@ impl L1Files {
             manifest.install(|manifest| manifest.l1 = Some(L1Base { lsn: view.lsn, digest }))?;
         }
         (self.base, self.upto, self.digest) = (view.lsn, view.lsn, Some(digest));
-        (self.base_rows, self.delta_rows) = (view.index.len() as u64, 0);
+        (self.base_rows, self.delta_rows) = (view.records.entries() as u64, 0);
         disk.point(POINTS[3])?;
         self.sweep(&l1::list(&*disk)?);
         Ok(())
@@ -183,10 +188,15 @@ impl L1Files {
         L1Name { kind, lsn, temporary: true }
     }
 
-    fn write_delta(&self, name: L1Name, before: Lsn, touched: &BTreeMap<RecordId, Entry>) -> StoreResult<Digest> {
-        let rows: Vec<_> = touched.values().filter_map(row).collect();
-        let gone = |(&id, entry): (&RecordId, &Entry)| entry.record().is_none().then(|| (id, entry.version()));
-        let tombstones: Vec<(RecordId, Version)> = touched.iter().filter_map(gone).collect();
+    fn write_changes<'a>(
+        &self,
+        name: L1Name,
+        before: Lsn,
+        changes: impl Iterator<Item = (RecordId, &'a Entry)> + Clone,
+    ) -> StoreResult<Digest> {
+        let rows: Vec<_> = changes.clone().filter_map(|(_, entry)| row(entry)).collect();
+        let gone = |(id, entry): (RecordId, &Entry)| entry.record().is_none().then(|| (id, entry.version()));
+        let tombstones: Vec<(RecordId, Version)> = changes.filter_map(gone).collect();
         l1::write(&*self.disk, name, &self.head(name, before), rows.len(), rows.into_iter(), &tombstones)
     }
 

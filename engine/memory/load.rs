@@ -5,7 +5,7 @@
 //! is renamed now. At the first file that is missing, damaged, or not the one that was decided, reading stops, and the
 //! index is made from the ground truth instead; its files are then written afresh.
 //!
-//! Deltas build on the base that the manifest names; if it names none, on what the segments hold.
+//! Deltas build on the base that the manifest names, if it names one, and that on what the segments hold.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::{
         l1::{self, L1File, L1Kind, L1Name},
         manifest::L1Base,
     },
-    vector::{FlatIndex, Row},
+    vector::FlatIndex,
 };
 
 /// What the log and the manifest say about the files.
@@ -52,7 +52,7 @@ pub(super) fn load(
     let mut redone = 0;
     let made = made_from(records, segments.clone());
     let read = match files.persist {
-        L1Persist::Delta { .. } => files.read_deltas(named, segments, empty, &mut redone),
+        L1Persist::Delta { .. } => files.read_deltas(named, segments, &mut redone),
         L1Persist::Rewrite => files.read_index(named, empty, &mut redone),
     };
     if let Some(index) = read.filter(|index| agrees(index, &made)) {
@@ -64,29 +64,22 @@ pub(super) fn load(
 
 impl L1Files {
     /// The base, and the delta of each frame after it.
-    fn read_deltas(
-        &mut self,
-        named: &Named,
-        segments: &FlatIndex,
-        empty: FlatIndex,
-        redone: &mut u64,
-    ) -> Option<FlatIndex> {
-        let (mut index, base) = match named.base {
-            None => (segments.clone(), named.flushed),
-            Some(base) => {
-                let name = L1Name { kind: L1Kind::Index, lsn: base.lsn, temporary: false };
-                let mut index = empty;
-                add(&mut index, &self.believed(name, base.lsn, base.digest)?)?;
-                (index, base.lsn)
-            }
-        };
-        (self.base, self.upto, self.base_rows) = (base, base, index.len() as u64);
+    fn read_deltas(&mut self, named: &Named, segments: &FlatIndex, redone: &mut u64) -> Option<FlatIndex> {
+        let mut index = segments.clone();
+        (self.base, self.base_rows) = (named.flushed, 0);
+        if let Some(base) = named.base {
+            let name = L1Name { kind: L1Kind::Index, lsn: base.lsn, temporary: false };
+            let file = self.believed(name, base.lsn, base.digest)?;
+            add(&mut index, &file)?;
+            (self.base, self.base_rows) = (base.lsn, changes(&file));
+        }
+        self.upto = self.base;
         for lsn in (self.base.0 + 1..=named.end.0).map(Lsn) {
             let name = L1Name { kind: L1Kind::Delta, lsn, temporary: false };
             let delta = self.decided(name, Lsn(lsn.0 - 1), *named.votes.get(&lsn)?, redone)?;
             add(&mut index, &delta)?;
             self.upto = lsn;
-            self.delta_rows += (delta.rows.len() + delta.tombstones.len()) as u64;
+            self.delta_rows += changes(&delta);
         }
         Some(index)
     }
@@ -120,6 +113,10 @@ impl L1Files {
     }
 }
 
+fn changes(file: &L1File) -> u64 {
+    (file.rows.len() + file.tombstones.len()) as u64
+}
+
 /// Puts a file's rows into the index; `None` if one of them cannot be in it.
 fn add(index: &mut FlatIndex, file: &L1File) -> Option<()> {
     for &(id, _) in &file.tombstones {
@@ -128,10 +125,9 @@ fn add(index: &mut FlatIndex, file: &L1File) -> Option<()> {
     file.rows().try_for_each(|row| index.upsert(row.id, row.version, &row.vector).ok().map(drop))
 }
 
-/// Whether the index has the rows of the one that was made, of the same versions, and no other.
+/// Whether the index knows the records of the one that was made, in the same versions, and no other, and has as many rows.
 fn agrees(index: &FlatIndex, made: &FlatIndex) -> bool {
-    let same = |row: Row<'_>| index.get(row.id).is_some_and(|found| found.version == row.version);
-    index.len() == made.len() && made.iter().all(same)
+    index.rows() == made.rows() && index.versions().eq(made.versions())
 }
 
 /// The index of what is known of records, on top of an older one.

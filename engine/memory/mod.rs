@@ -10,6 +10,7 @@
 //! | `commit`, `waiting`, `maintain` | perform `protocol`'s `commit`, `prepare` and `redrive` |
 //! | `view`, `query` | the published state, and queries on it |
 //! | `cache` | keys of segments that were read |
+//! | `away` | rows of the index that are not in memory |
 //! | `fetch`, `range`, `walk` | how queries read segments: records by id, in order, along links |
 //! | `flush`, `compact` | making a segment of what was written since the last one; one of several |
 //! | `health` | what is looked at every while |
@@ -31,6 +32,7 @@
 
 mod admit;
 pub mod audit;
+mod away;
 mod batch;
 mod cache;
 mod commit;

@@ -18,7 +18,7 @@ use super::{
     compact::{Compaction, Pause},
     config::Config,
     decided::Decisions,
-    facts::Facts,
+    facts::{Facts, Shown},
     health::Scrub,
     l1::L1Files,
     op::{Op, Refusal, Reply, Transaction, Unavailable},
@@ -30,7 +30,7 @@ use crate::{
     ids::Lsn,
     protocol::{Digest, ManagerId, Participant, Verdict, degrade::Degrade, health::Health, prepare, redrive},
     store::{
-        self, Memtable, StoreError, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile,
+        self, StoreError, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile,
         segment::SegmentNo,
     },
     vector::Shape,
@@ -67,8 +67,8 @@ pub struct MemoryNode {
     pub(super) next_segment: SegmentNo,
     pub(super) compaction: Compaction,
     pub(super) merge_pause: Pause,
-    /// What was flushed, for whoever inspects; see [`Config::inspectable`].
-    pub(super) flushed: Option<Memtable>,
+    /// For whoever inspects; see [`Config::inspectable`].
+    pub(super) shown: Option<Shown>,
     /// The next transaction's name.
     pub(super) next_tx: TransactionId,
     /// When to ask pending managers again.
@@ -143,7 +143,7 @@ impl Node for MemoryNode {
     }
 
     fn inspect(&self, _ask: &()) -> Option<Facts> {
-        self.flushed.as_ref().map(|flushed| Facts::of(self, flushed))
+        self.shown.as_ref().map(|shown| Facts::of(self, shown))
     }
 }
 

@@ -1,13 +1,15 @@
 //! Queries: each is about one view, from its start to its end, whatever is committed meanwhile.
 //!
 //! They run beside the writer, or inside it when the host sends them there: the same code either way. A search
-//! compares some rows and lets others run, and counts a row only if the ground truth has that version.
+//! compares some rows and lets others run, first those in memory, then those that are away, and counts a row only if the
+//! ground truth has that version.
 
 use std::sync::Arc;
 
 use stormproof_contract::{Query, Reader, Reads, Want};
 
 use super::{
+    away::AwayScan,
     config::Config,
     fetch::Fetch,
     op::{Hit, Op, Refusal, Reply},
@@ -50,6 +52,12 @@ enum Running {
         view: Arc<View>,
         scan: Scan,
         step_rows: usize,
+    },
+    /// The rows in memory were compared.
+    SearchAway {
+        view: Arc<View>,
+        scan: Scan,
+        away: AwayScan,
     },
     /// What the search found is being read.
     Hydrate {
@@ -147,11 +155,19 @@ impl Query<Reply> for Running {
                 if !scan.step_where(step_rows, |id, version| view.is_current(id, version)) {
                     return self.go_on(Running::Search { view, scan, step_rows });
                 }
-                let hits = scan.finish();
-                let fetch = Fetch::new(&view, hits.iter().map(|hit| hit.id));
-                *self = Running::Hydrate { view, hits, fetch };
+                *self = Running::SearchAway { view, scan, away: AwayScan::default() };
                 self.step(io)
             }
+            Running::SearchAway { view, mut scan, mut away } => match away.step(&view, &mut scan, io) {
+                Err(error) => Some(Reply::unread(&error)),
+                Ok(false) => self.go_on(Running::SearchAway { view, scan, away }),
+                Ok(true) => {
+                    let hits = scan.finish();
+                    let fetch = Fetch::new(&view, hits.iter().map(|hit| hit.id));
+                    *self = Running::Hydrate { view, hits, fetch };
+                    self.step(io)
+                }
+            },
             Running::Hydrate { view, hits, mut fetch } => match fetch.step(&view, io) {
                 Err(error) => Some(Reply::unread(&error)),
                 Ok(true) => Some(Reply::Hits { at: view.lsn, hits: hydrated(hits, fetch) }),

@@ -14,12 +14,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effect, Effects};
 
 use super::{
+    away::{self, segments_away},
     batch::OpenBatch,
     cache::KeysCache,
     commit::L1,
     compact::{Compaction, Pause},
     config::Config,
     decided::Decisions,
+    facts::Shown,
     flush,
     health::Scrub,
     l1::L1Files,
@@ -59,8 +61,10 @@ struct Replayed {
     segments: Vec<Arc<Segment>>,
     /// The rows of what the segments hold.
     rows: FlatIndex,
+    /// So many of them, the oldest, have their rows not in memory.
+    away: usize,
     /// What the segments hold, if it is to be kept in memory as well.
-    flushed: Option<Memtable>,
+    shown: Option<Shown>,
     changed: Lsn,
     decided: Decisions,
     votes: BTreeMap<Lsn, store::Digest>,
@@ -182,6 +186,7 @@ impl Opening<'_> {
 
     fn replay(&self, manifest: &Manifest) -> StoreResult<(Replayed, Tail)> {
         let mut replayed = self.nothing();
+        replayed.away = segments_away(&manifest.segments, self.boot.config.l1_rows());
         for name in &manifest.segments {
             let components = self.shape.dim.get() as u32;
             replayed.add_segment(Segment::open(&*self.boot.disk, manifest.log, name, components)?, self.shape)?;
@@ -199,7 +204,8 @@ impl Opening<'_> {
             records: Memtable::default(),
             segments: Vec::new(),
             rows: self.empty_index(),
-            flushed: self.boot.config.inspectable.then(Memtable::default),
+            away: 0,
+            shown: self.boot.config.inspectable.then(Shown::default),
             changed: Lsn(0),
             decided: Decisions::default(),
             votes: BTreeMap::new(),
@@ -230,10 +236,10 @@ impl Opening<'_> {
         let owed = in_doubt(&managers, &replayed.decided)?;
         let doubtful = managers.list.iter().flat_map(|(_, manager)| manager.in_doubt()).map(|(tx, _)| tx.0 + 1).max();
         let next_tx = (u64::from(*incarnation) << 32).max(replayed.next_tx).max(doubtful.unwrap_or(0));
-        let Replayed { records, segments, flushed, changed, decided, .. } = replayed;
+        let Replayed { records, segments, away, shown, changed, decided, .. } = replayed;
         let (lsn, version_floor) = (log.lsn(), manifest.current().version_floor);
         let cache = Arc::new(KeysCache::new(config.cache_bytes));
-        let first = View { lsn, changed, records, version_floor, segments: segments.into(), cache, index };
+        let first = View { lsn, changed, records, version_floor, segments: segments.into(), away, cache, index };
         let views = Arc::new(Published::new(first));
         let mut node = MemoryNode {
             config: (*config).clone(),
@@ -258,7 +264,7 @@ impl Opening<'_> {
             next_segment: flush::first_segment(*incarnation),
             compaction: Compaction::default(),
             merge_pause: Pause::default(),
-            flushed,
+            shown,
             next_tx: TransactionId(next_tx),
             ask_at: None,
             again_at: None,
@@ -300,17 +306,27 @@ impl Opening<'_> {
 }
 
 impl Replayed {
-    /// Adds what a segment holds: everything is read, for the index has a row of each live record.
+    /// Adds what a segment holds. Everything is read, for the index has a row of each live record, unless those of this
+    /// segment are not in memory: then the keys are.
     fn add_segment(&mut self, segment: Segment, shape: Shape) -> StoreResult<()> {
+        let is_away = self.segments.len() < self.away;
         for group in 0..segment.groups() {
-            for (id, entry) in segment.group(group)? {
-                if let Entry::Live(record) = &entry {
+            if is_away {
+                away::add_keys(&mut self.rows, &segment.keys_of(group)?);
+                if let Some(shown) = &mut self.shown {
+                    shown.add(segment.group(group))?;
+                }
+                continue;
+            }
+            let entries = segment.group(group)?;
+            for (id, entry) in &entries {
+                if let Entry::Live(record) = entry {
                     check_vector(|| segment.no().path(), record, shape)?;
                 }
-                load::put(&mut self.rows, id, &entry);
-                if let Some(flushed) = &mut self.flushed {
-                    flushed.put(id, entry);
-                }
+                load::put(&mut self.rows, *id, entry);
+            }
+            if let Some(shown) = &mut self.shown {
+                shown.add(Ok(entries))?;
             }
         }
         segment.decisions()?.into_iter().for_each(|decided| self.decide(decided));

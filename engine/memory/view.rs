@@ -30,9 +30,11 @@ pub(super) struct View {
     /// What was flushed, the oldest first: a record counts as the last of them has it that knows it, unless it was
     /// written since.
     pub(super) segments: Arc<[Arc<Segment>]>,
+    /// So many of them, the oldest, have rows that are not in memory.
+    pub(super) away: usize,
     /// Keys of what was flushed.
     pub(super) cache: Arc<KeysCache>,
-    /// A row for each live record.
+    /// Every live record, and its row unless it is away.
     pub(super) index: FlatIndex,
 }
 
@@ -55,13 +57,13 @@ impl View {
     pub(super) fn is_current(&self, id: RecordId, version: Version) -> bool {
         match self.records.get(id) {
             Some(entry) => entry.record().is_some_and(|record| record.version == version),
-            None => self.index.get(id).is_some_and(|row| row.version == version),
+            None => self.index.version(id) == Some(version),
         }
     }
 
     /// The version of a live record.
     pub(super) fn version_of_live(&self, id: RecordId) -> Option<Version> {
-        self.index.get(id).map(|row| row.version)
+        self.index.version(id)
     }
 
     /// What the next writing of a record follows. Reads the disk for what was flushed.
@@ -84,9 +86,14 @@ impl View {
         if let Some(keys) = self.cache.get(segment.no(), group) {
             return Ok(keys);
         }
-        let keys = Arc::new(segment.keys_of(group)?);
+        Ok(self.keep_keys(segment, group, segment.keys_of(group)?))
+    }
+
+    /// Holds keys that were read.
+    pub(super) fn keep_keys(&self, segment: &Segment, group: usize, keys: Keys) -> Arc<Keys> {
+        let keys = Arc::new(keys);
         self.cache.put(segment.no(), group, &keys);
-        Ok(keys)
+        keys
     }
 }
 

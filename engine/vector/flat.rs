@@ -13,6 +13,9 @@
 //!   average no more than one row, and never more than two half blocks.
 //!
 //! The order of blocks and rows follows from the order of the calls alone, and shows in no answer.
+//!
+//! A record can be known without its row ([`FlatIndex::send_away`]): its version is here, its vector lies elsewhere, and
+//! whoever searches has to compare it there ([`Scan::offer`]). So what the index takes in memory has a bound.
 
 use std::sync::Arc;
 
@@ -27,11 +30,13 @@ use crate::ids::{RecordId, Version};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct BlockNo(pub(super) u64);
 
-/// Where a row is.
+/// Where a record's row is.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    block: BlockNo,
-    row: u8,
+enum Place {
+    /// Here.
+    Row { block: BlockNo, row: u8 },
+    /// Elsewhere; it is of this writing.
+    Away(Version),
 }
 
 /// A block, and one bit for each of its rows that is live in this clone of the index.
@@ -68,13 +73,15 @@ pub struct FlatIndex {
     places: PersistentMap<RecordId, Place>,
     blocks: PersistentMap<BlockNo, LiveBlock>,
     tail: BlockNo,
+    /// How many rows are elsewhere.
+    away: usize,
 }
 
 impl FlatIndex {
     /// An empty index.
     pub fn new(shape: Shape, kernels: Kernels) -> Self {
         let mut index =
-            Self { shape, kernels, places: PersistentMap::new(), blocks: PersistentMap::new(), tail: BlockNo(0) };
+            Self { shape, kernels, places: PersistentMap::new(), blocks: PersistentMap::new(), tail: BlockNo(0), away: 0 };
         index.put_empty_tail();
         index
     }
@@ -84,24 +91,44 @@ impl FlatIndex {
         self.shape
     }
 
-    /// How many records it holds.
+    /// How many records it knows.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether it holds none.
+    /// Whether it knows none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The row of a record.
-    pub fn get(&self, id: RecordId) -> Option<Row<'_>> {
-        self.places.get(id).map(|place| self.row(*place))
+    /// Of how many it has the row.
+    pub fn rows(&self) -> usize {
+        self.len() - self.away
     }
 
-    /// All rows, in ascending order of their ids.
+    /// The version of a record.
+    pub fn version(&self, id: RecordId) -> Option<Version> {
+        self.places.get(id).map(|place| self.version_at(*place))
+    }
+
+    /// Whether the record is known in that version and its row is elsewhere.
+    pub fn is_away(&self, id: RecordId, version: Version) -> bool {
+        matches!(self.places.get(id), Some(Place::Away(known)) if *known == version)
+    }
+
+    /// The row of a record, if it is here.
+    pub fn get(&self, id: RecordId) -> Option<Row<'_>> {
+        self.places.get(id).and_then(|place| self.row(*place))
+    }
+
+    /// All records with their versions, in ascending order of their ids.
+    pub fn versions(&self) -> impl Iterator<Item = (RecordId, Version)> {
+        self.places.iter().map(|(id, place)| (id, self.version_at(*place)))
+    }
+
+    /// All rows that are here, in ascending order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
-        self.places.iter().map(|(_, place)| self.row(*place))
+        self.places.iter().filter_map(|(_, place)| self.row(*place))
     }
 
     /// Puts a record's row in, in place of the one it may have, whose version is returned. A refusal changes nothing.
@@ -113,14 +140,23 @@ impl FlatIndex {
         Ok(replaced)
     }
 
-    /// Takes a record's row out, and returns its version.
+    /// Forgets a record, and returns its version.
     pub fn remove(&mut self, id: RecordId) -> Option<Version> {
-        let place = self.places.remove(id)?;
-        let held = self.blocks.get_mut(place.block).expect("a place names a block that is held");
-        held.live &= !(1 << place.row);
-        let version = held.block.version(place.row.into());
-        self.empty_if_sparse(place.block);
-        Some(version)
+        match self.places.remove(id)? {
+            Place::Row { block, row } => Some(self.remove_row(block, row)),
+            Place::Away(version) => {
+                self.away -= 1;
+                Some(version)
+            }
+        }
+    }
+
+    /// Knows the record in that version without its row, and returns the version before.
+    pub fn send_away(&mut self, id: RecordId, version: Version) -> Option<Version> {
+        let before = self.remove(id);
+        self.places.insert(id, Place::Away(version));
+        self.away += 1;
+        before
     }
 
     /// The `k` rows nearest to `query`, nearest first, those equally far by ascending id: exactly what comparing every
@@ -150,11 +186,30 @@ impl FlatIndex {
         self.blocks.iter_from(from)
     }
 
-    fn row(&self, place: Place) -> Row<'_> {
-        let held = self.blocks.get(place.block).expect("a place names a block that is held");
-        let row = usize::from(place.row);
-        let (id, version) = (held.block.id(row), held.block.version(row));
-        Row { id, version, stripes: held.block.stripes(row), dim: self.shape.dim.get() }
+    fn row(&self, place: Place) -> Option<Row<'_>> {
+        let Place::Row { block, row } = place else { return None };
+        let (block, row) = (self.block(block), usize::from(row));
+        let (id, version) = (block.id(row), block.version(row));
+        Some(Row { id, version, stripes: block.stripes(row), dim: self.shape.dim.get() })
+    }
+
+    fn version_at(&self, place: Place) -> Version {
+        match place {
+            Place::Row { block, row } => self.block(block).version(row.into()),
+            Place::Away(version) => version,
+        }
+    }
+
+    fn block(&self, block: BlockNo) -> &Block {
+        &self.blocks.get(block).expect("a place names a block that is held").block
+    }
+
+    fn remove_row(&mut self, block: BlockNo, row: u8) -> Version {
+        let held = self.blocks.get_mut(block).expect("a place names a block that is held");
+        held.live &= !(1 << row);
+        let version = held.block.version(row.into());
+        self.empty_if_sparse(block);
+        version
     }
 
     fn append(&mut self, push: impl FnOnce(&mut Block) -> usize) -> Place {
@@ -167,7 +222,7 @@ impl FlatIndex {
         let held = self.blocks.get_mut(self.tail).expect("the tail is held");
         let row = push(Arc::make_mut(&mut held.block));
         held.live |= 1 << row;
-        Place { block: self.tail, row: row as u8 }
+        Place::Row { block: self.tail, row: row as u8 }
     }
 
     fn tail(&self) -> &LiveBlock {
@@ -224,8 +279,8 @@ mod tests {
     }
 
     fn block_of(index: &FlatIndex, id: u64) -> Arc<Block> {
-        let place = index.places.get(RecordId(id)).expect("a row");
-        Arc::clone(&index.blocks.get(place.block).expect("a block").block)
+        let Some(Place::Row { block, .. }) = index.places.get(RecordId(id)) else { panic!("{id} has no row") };
+        Arc::clone(&index.blocks.get(*block).expect("a block").block)
     }
 
     #[test]
@@ -266,6 +321,22 @@ mod tests {
             index.remove(RecordId(id));
             assert!(index.blocks.len() <= 2 * index.len().div_ceil(64) + 1);
         }
+    }
+
+    #[test]
+    fn rows_that_are_sent_away_leave_their_blocks_and_are_still_known() {
+        let mut index = index(960);
+        (0..200).for_each(|id| put(&mut index, id));
+        let snapshot = index.clone();
+        for id in 0..100 {
+            assert_eq!(index.send_away(RecordId(id), Version(id)), Some(Version(id)));
+        }
+        assert_eq!((index.len(), index.rows(), snapshot.rows()), (200, 100, 200));
+        assert!(index.blocks.len() <= 100_usize.div_ceil(17) + 2, "{} blocks", index.blocks.len());
+        assert_eq!((index.version(RecordId(7)), index.get(RecordId(7)).is_none()), (Some(Version(7)), true));
+        assert!(index.is_away(RecordId(7), Version(7)) && !index.is_away(RecordId(7), Version(6)));
+        put(&mut index, 7);
+        assert_eq!((index.remove(RecordId(8)), index.len(), index.rows()), (Some(Version(8)), 199, 101));
     }
 
     #[test]

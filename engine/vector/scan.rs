@@ -28,6 +28,8 @@ pub struct Hit {
 pub struct Scan {
     index: FlatIndex,
     query: Box<[Stripe]>,
+    /// Room for a row that is not in the index.
+    row: Box<[Stripe]>,
     next: BlockNo,
     best: Best,
 }
@@ -36,7 +38,8 @@ impl Scan {
     /// Starts a search for the `k` rows of `index` nearest to `query`.
     pub fn new(index: FlatIndex, query: &[f32], k: usize) -> Result<Self, VectorError> {
         let query = index.shape().prepare_query(query)?;
-        Ok(Self { index, query, next: BlockNo(0), best: Best { hits: BinaryHeap::new(), k } })
+        let row = vec![Stripe::ZERO; query.len()].into_boxed_slice();
+        Ok(Self { index, query, row, next: BlockNo(0), best: Best { hits: BinaryHeap::new(), k } })
     }
 
     /// Compares about `rows_max` more rows (to the end of a block, and at least one block). True when none is left.
@@ -63,6 +66,22 @@ impl Scan {
             rows += held.block.len();
         }
         true
+    }
+
+    /// Compares a row that is not in the index, of a record that it knows in that version without its row.
+    pub fn offer(&mut self, id: RecordId, version: Version, vector: &[f32]) -> Result<(), VectorError> {
+        if self.best.k == 0 {
+            return Ok(());
+        }
+        let (shape, bound) = (self.index.shape(), self.best.bound());
+        let scale = shape.scale(vector)?;
+        Stripe::fill(&mut self.row, vector, 1.0);
+        let distance = shape.measure(self.index.kernels(), &self.row, scale, &self.query, bound, &self.row);
+        if distance <= bound {
+            let index = &self.index;
+            self.best.offer(Hit { id, version, distance }, |id, version| index.is_away(id, version));
+        }
+        Ok(())
     }
 
     /// The nearest of the rows compared so far, nearest first, those equally far by ascending id.

@@ -14,7 +14,7 @@ macro_rules! claims {
 claims! {
     D1: "D1", "an acknowledged commit survives every crash and every disk fault that the suite allows";
     D2: "D2", "a transaction is wholly there or not at all, in every tier: no ghosts";
-    D3: "D3", "after recovery the exact index holds every live record, each row at the ground truth's version";
+    D3: "D3", "the exact index knows every live record at the ground truth's version, and has the rows of all that are not flushed";
     D4: "D4", "an aborted or refused transaction leaves no trace, in memory, or on disk once recovery has swept";
     D5: "D5", "the recovered state is a prefix of commit order that holds every acknowledged commit";
     D6: "D6", "corruption is found, named and never returned as data";

@@ -55,10 +55,12 @@ pub fn are_genuine(facts: &Facts, asked: &Asked<'_>) -> Result<(), String> {
         let retry = asked.writers.get(&(row.id, row.version)).ok_or(format!("{name} was written by nobody"))?;
         let (op, transaction) = asked.by_retry.get(retry).ok_or(format!("{name}: nobody asked for {:x}", retry.0))?;
         let draft = Asked::write(transaction, row.id).ok_or(format!("{name}: {op} does not write it"))?;
-        if bits(&draft.vector) == bits(&row.vector) {
-            return Ok(());
+        match &row.vector {
+            Some(vector) if bits(&draft.vector) != bits(vector) => {
+                Err(format!("{name} is {vector:?}, {op} wrote {:?}", draft.vector))
+            }
+            Some(_) | None => Ok(()),
         }
-        Err(format!("{name} is {:?}, {op} wrote {:?}", row.vector, draft.vector))
     })
 }
 

@@ -82,6 +82,8 @@ impl MemoryJudge {
         if was_damaged(delivered) {
             let genuine = contents::are_genuine(&facts, &Asked::of(history, &facts));
             findings.check(&D6, "damage is recovered as data", genuine);
+        } else if let Some(words) = facts.unread.first() {
+            findings.broken(&D6, "what nothing has damaged cannot be read", words);
         }
         let known = self.last.as_ref().map(Known::of).unwrap_or_default();
         let kept = recovery::keeps_the_acknowledged(&facts, &self.acknowledged);
@@ -108,7 +110,8 @@ impl MemoryJudge {
         if let Some(last) = &self.last {
             findings.check(&D7, "given versions are forgotten", recovery::keeps_the_floor(last, &facts));
         }
-        if let Some(last) = self.last.as_ref().filter(|_| self.same_again) {
+        let shown = |facts: &Facts| facts.unread.is_empty();
+        if let Some(last) = self.last.as_ref().filter(|last| self.same_again && shown(last) && shown(&facts)) {
             findings.check(&D7, "recovered again, it differs", recovery::is_the_same(last, &facts));
         }
         tiers_agree(&facts, findings);
@@ -141,11 +144,16 @@ fn was_damaged(delivered: &Delivered) -> bool {
     DAMAGE.iter().any(|kind| delivered.contains_key(kind))
 }
 
-/// What holds at every moment: the tiers agree, and so do the managers.
+/// What holds at every moment: the tiers agree, and so do the managers. What is damaged and was not yet met leaves nothing to
+/// compare with.
 fn tiers_agree(facts: &Facts, findings: &mut Findings) {
-    findings.check(&D3, "the index is not the records", audit::index_agrees(facts));
     findings.check(&D2, "a manager disagrees", audit::managers_agree(facts));
-    findings.check(&D5, "decisions are out of order", audit::decisions_are_ordered(facts));
+    if facts.unread.is_empty() {
+        findings.check(&D3, "the index is not the records", audit::index_agrees(facts));
+        findings.check(&D5, "decisions are out of order", audit::decisions_are_ordered(facts));
+    } else {
+        findings.reach("damage waits to be met");
+    }
 }
 
 impl Judge<Engine> for MemoryJudge {

@@ -47,6 +47,9 @@ pub struct Params {
     /// The share of removals above which all segments are merged.
     #[serde(default)]
     pub tombstones_percent: u64,
+    /// How many rows of what was flushed the exact index keeps in memory.
+    #[serde(default = "l1_rows")]
+    pub l1_rows: u64,
     /// How many bytes of keys are kept in memory.
     #[serde(default)]
     pub cache_bytes: usize,
@@ -137,6 +140,11 @@ fn search_step_rows() -> usize {
     64
 }
 
+/// Plans of before have all rows in memory.
+fn l1_rows() -> u64 {
+    1 << 20
+}
+
 /// Plans of before did not flush.
 fn flush_records() -> usize {
     10_000
@@ -155,6 +163,7 @@ impl Params {
             flush_records: *dice.pick(&[2, 5, 16, flush_records(), flush_records()]),
             merge_run_min: *dice.pick(&[2, 4]),
             tombstones_percent: *dice.pick(&[20, 100]),
+            l1_rows: *dice.pick(&[0, 3, 8, l1_rows()]),
             cache_bytes: *dice.pick(&[0, 700, 1 << 20]),
             degrade: Degrading { failures_max: 5, open_ms: 20, ..Degrading::default() },
             search_step_rows: search_step_rows(),
@@ -175,8 +184,9 @@ impl Params {
     fn config(&self, vectors: Option<&Arc<Vectors>>) -> Config {
         let managers: Vec<&str> = self.habits.managers.iter().map(String::as_str).collect();
         let managers = if managers.is_empty() { Managers::none() } else { Ledger::managers(&managers, self.ledger) };
+        let dim = vectors.map_or(self.habits.dim, |vectors| vectors.dim());
         Config {
-            dim: vectors.map_or(self.habits.dim, |vectors| vectors.dim()),
+            dim,
             metric: self.metric,
             kernels: KernelChoice::Scalar,
             log_format: self.log_format,
@@ -186,6 +196,7 @@ impl Params {
             compaction: MergeRules { run_min: self.merge_run_min, tombstones_percent: self.tombstones_percent },
             degrade: self.degrade.config(),
             health: HealthConfig { every: Tick::millis(self.degrade.health_ms), ..HealthConfig::default() },
+            l1_bytes: self.l1_rows * (size_of::<f32>() * dim) as u64,
             cache_bytes: self.cache_bytes,
             inspectable: true,
             search_step_rows: self.search_step_rows,
@@ -279,6 +290,7 @@ impl Scenario for Single {
             with(&|simpler| simpler.log_file_bytes = 65_536),
             with(&|simpler| simpler.l1_persist = plain),
             with(&|simpler| simpler.merge_run_min = 0),
+            with(&|simpler| simpler.l1_rows = l1_rows()),
             with(&|simpler| simpler.cache_bytes = 0),
             with(&|simpler| simpler.degrade = Degrading::default()),
             with(&|simpler| simpler.flush_records = flush_records()),

@@ -34,9 +34,15 @@ const LOADERS: usize = 8;
 /// Records that are asked for at a time.
 const PAGE_RECORDS: u32 = 1000;
 
+/// How a store is opened.
+pub(super) struct Opening {
+    pub(super) dir: PathBuf,
+    /// See [`Config::l1_bytes`].
+    pub(super) l1_bytes: u64,
+}
+
 /// What to load.
 pub(super) struct Load {
-    pub(super) dir: PathBuf,
     pub(super) file: PathBuf,
     pub(super) first_id: u64,
     pub(super) limit: Option<u64>,
@@ -65,33 +71,46 @@ fn config_of(dir: &Path, manifest: &Manifest) -> Result<Config, CommandError> {
     Ok(Config { dim: manifest.components as usize, metric, ..Config::default() })
 }
 
-fn start(dir: &Path, config: &Config) -> Result<Store, CommandError> {
+pub(super) fn start(opening: &Opening, config: Config) -> Result<Store, CommandError> {
     let options = Options { job_command: JobCommand::ThisProgram, ..Options::default() };
-    Ok(open(&Engine, config, dir, options)?)
+    let config = Config { l1_bytes: opening.l1_bytes, ..config };
+    Ok(open(&Engine, &config, &opening.dir, options)?)
+}
+
+/// The configuration of a store that is there.
+pub(super) fn config_at(opening: &Opening) -> Result<Config, CommandError> {
+    let dir = &opening.dir;
+    if !dir.is_dir() {
+        return Err(CommandError::Missing(dir.clone()));
+    }
+    let manifest = manifest(dir)?.ok_or_else(|| CommandError::NoStore(dir.clone()))?;
+    config_of(dir, &manifest)
 }
 
 /// Opens a store that is there.
-fn reopen(dir: &Path) -> Result<Store, CommandError> {
-    if !dir.is_dir() {
-        return Err(CommandError::Missing(dir.to_owned()));
+fn reopen(opening: &Opening) -> Result<Store, CommandError> {
+    start(opening, config_at(opening)?)
+}
+
+/// That the vectors of a file are like those of the store.
+pub(super) fn check_dim(config: &Config, file: &Path, vectors: &Fvecs) -> Result<(), CommandError> {
+    if config.dim == vectors.dim() {
+        return Ok(());
     }
-    let manifest = manifest(dir)?.ok_or_else(|| CommandError::NoStore(dir.to_owned()))?;
-    start(dir, &config_of(dir, &manifest)?)
+    Err(CommandError::Dim { file: file.to_owned(), expected: config.dim, found: vectors.dim() })
 }
 
 /// Writes the vectors of a file. A transaction's retry id is made of what it writes, so whatever an earlier run of the same
 /// load has done is found, and not done again.
-pub(super) fn load(what: &Load) -> Result<ExitCode, CommandError> {
+pub(super) fn load(opening: &Opening, what: &Load) -> Result<ExitCode, CommandError> {
     let mut vectors = Fvecs::open(&what.file)?;
-    let config = match manifest(&what.dir)? {
-        Some(manifest) => config_of(&what.dir, &manifest)?,
+    let config = match manifest(&opening.dir)? {
+        Some(manifest) => config_of(&opening.dir, &manifest)?,
         None => Config { dim: vectors.dim(), metric: what.metric, ..Config::default() },
     };
-    if config.dim != vectors.dim() {
-        let (file, expected, found) = (what.file.clone(), config.dim, vectors.dim());
-        return Err(CommandError::Dim { file, expected, found });
-    }
-    let store = start(&what.dir, &config)?;
+    check_dim(&config, &what.file, &vectors)?;
+    let dim = config.dim;
+    let store = start(opening, config)?;
     let left = what.limit.unwrap_or(u64::MAX);
     // For whoever watches: the file says how many there are when it is read.
     let wanted = vectors.expected().map_or_else(String::new, |expected| format!(" of {}", expected.min(left)));
@@ -128,7 +147,7 @@ pub(super) fn load(what: &Load) -> Result<ExitCode, CommandError> {
             json!({ "format": 1, "records": n, "seconds": seconds, "peak_resident_bytes": peak_resident() })
         );
     } else {
-        println!("{n} records of {} components in {seconds:.1} s: {rate:.0} a second{}", config.dim, resident_words());
+        println!("{n} records of {dim} components in {seconds:.1} s: {rate:.0} a second{}", resident_words());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -198,8 +217,8 @@ fn records(store: &Store, op: Op) -> Result<Vec<Arc<Record>>, CommandError> {
     }
 }
 
-pub(super) fn get(dir: &Path, ids: &[u64], json: bool) -> Result<ExitCode, CommandError> {
-    let store = reopen(dir)?;
+pub(super) fn get(opening: &Opening, ids: &[u64], json: bool) -> Result<ExitCode, CommandError> {
+    let store = reopen(opening)?;
     let ids: Vec<_> = ids.iter().copied().map(RecordId).collect();
     let found = records(&store, Op::Get { ids: ids.clone() })?;
     for record in &found {
@@ -212,8 +231,8 @@ pub(super) fn get(dir: &Path, ids: &[u64], json: bool) -> Result<ExitCode, Comma
     Ok(ExitCode::from(u8::from(found.len() < ids.len())))
 }
 
-pub(super) fn scan(dir: &Path, from: u64, limit: u64, json: bool) -> Result<ExitCode, CommandError> {
-    let store = reopen(dir)?;
+pub(super) fn scan(opening: &Opening, from: u64, limit: u64, json: bool) -> Result<ExitCode, CommandError> {
+    let store = reopen(opening)?;
     let (mut next, mut left) = (Some(RecordId(from)), limit);
     while let Some(from) = next.filter(|_| left > 0) {
         let page = left.min(PAGE_RECORDS.into()) as u32;
@@ -244,16 +263,16 @@ fn print(record: &Record, json: bool) -> Result<(), CommandError> {
     Ok(writeln!(io::stdout(), "{id} {version}  [{few}{more}]  {text:?} {attributes:?} links {links:?} kappa {kappa}")?)
 }
 
-pub(super) fn stats(dir: &Path, json: bool) -> Result<ExitCode, CommandError> {
+pub(super) fn stats(opening: &Opening, json: bool) -> Result<ExitCode, CommandError> {
     let began = Instant::now();
-    let store = reopen(dir)?;
+    let store = reopen(opening)?;
     let opened_ms = began.elapsed().as_secs_f64() * 1e3;
     let (at, records) = match store.client().call(Op::Count)? {
         Reply::Count { at, n } => (at, n),
         other => return Err(other.into()),
     };
     store.stop();
-    let node = dir.join(NODE_DIR);
+    let node = opening.dir.join(NODE_DIR);
     let count = |dir: PathBuf| files_in(&dir).map_err(|source| CommandError::Unread { dir, source });
     let (segments, segment_bytes) = count(node.join(segment::DIRECTORY))?;
     let (l1_files, l1_bytes) = count(node.join(l1::DIRECTORY))?;
@@ -294,6 +313,6 @@ fn peak_resident() -> Option<u64> {
     Some(kib << 10)
 }
 
-fn resident_words() -> String {
+pub(super) fn resident_words() -> String {
     peak_resident().map_or_else(String::new, |bytes| format!(", at most {} MiB resident", bytes >> 20))
 }

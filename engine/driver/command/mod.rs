@@ -5,12 +5,14 @@
 //! | `verify` | can a directory be believed? |
 //! | `inspect` | what is in one file? |
 //! | `data` | records: loading them from a file, reading them, counting them |
+//! | `search` | records nearest to given vectors |
 //!
 //! Exit codes: 0 all is well; 1 something is damaged, or a record that was asked for is not there; 2 wrong use; 3 the command
 //! could not do its work.
 
 mod data;
 mod inspect;
+mod search;
 mod verify;
 
 use std::{
@@ -40,14 +42,18 @@ use crate::{
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// How many MiB of flushed vectors are kept in memory while the store is open; a search reads the others
+    #[arg(long, global = true, default_value_t = 1024, value_name = "MIB")]
+    index_mib: u64,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Read every file to its end, compare every checksum, and change nothing
     ///
-    /// Exit code 0: the store's own files do not make the next start refuse. 1: they do; each that is the reason is named. 3:
-    /// the disk failed, or another process has the directory open. Foreign managers check their files themselves.
+    /// Exit code 0: the store's own files can be believed. 1: some cannot, and the next start refuses, or a request that
+    /// meets them; each is named. 3: the disk failed, or another process has the directory open. Foreign managers check
+    /// their files themselves.
     Verify {
         /// The directory that the engine was opened on
         dir: PathBuf,
@@ -109,6 +115,24 @@ enum Command {
         #[arg(long, default_value_t = 100)]
         limit: u64,
         /// Print a line of JSON for each record, with its vector
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the ids and distances of the records nearest to each vector of a `.fvecs` file
+    ///
+    /// Every record is compared, so the answers are exact.
+    Search {
+        /// The directory
+        dir: PathBuf,
+        /// The vectors
+        queries: PathBuf,
+        /// How many records for each
+        #[arg(short, default_value_t = 10)]
+        k: u32,
+        /// No more than so many vectors
+        #[arg(long)]
+        limit: Option<u64>,
+        /// Print a line of JSON for each vector
         #[arg(long)]
         json: bool,
     },
@@ -217,7 +241,7 @@ pub fn main() -> ExitCode {
     if let Some(dir) = job_child_dir() {
         return run_job_child(&Engine, &dir);
     }
-    dispatch(Arguments::parse().command).unwrap_or_else(|error| {
+    dispatch(Arguments::parse()).unwrap_or_else(|error| {
         if matches!(&error, CommandError::Output(source) if source.kind() == std::io::ErrorKind::BrokenPipe) {
             // Whoever read has seen enough.
             return ExitCode::SUCCESS;
@@ -227,16 +251,20 @@ pub fn main() -> ExitCode {
     })
 }
 
-fn dispatch(command: Command) -> Result<ExitCode, CommandError> {
+fn dispatch(Arguments { command, index_mib }: Arguments) -> Result<ExitCode, CommandError> {
+    let opening = |dir| data::Opening { dir, l1_bytes: index_mib.saturating_mul(1 << 20) };
     match command {
         Command::Verify { dir, json } => verify::run(&dir, json),
         Command::Inspect { kind, file, json } => inspect::run(kind.into(), &file, json),
         Command::Load { dir, file, first_id, limit, metric, json } => {
-            data::load(&data::Load { dir, file, first_id, limit, metric: metric.into(), json })
+            data::load(&opening(dir), &data::Load { file, first_id, limit, metric: metric.into(), json })
         }
-        Command::Get { dir, ids, json } => data::get(&dir, &ids, json),
-        Command::Scan { dir, from, limit, json } => data::scan(&dir, from, limit, json),
-        Command::Stats { dir, json } => data::stats(&dir, json),
+        Command::Get { dir, ids, json } => data::get(&opening(dir), &ids, json),
+        Command::Scan { dir, from, limit, json } => data::scan(&opening(dir), from, limit, json),
+        Command::Search { dir, queries, k, limit, json } => {
+            search::run(&opening(dir), &search::Search { queries: &queries, k, limit, json })
+        }
+        Command::Stats { dir, json } => data::stats(&opening(dir), json),
     }
 }
 

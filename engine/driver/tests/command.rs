@@ -136,6 +136,28 @@ fn what_was_loaded_is_found_and_the_same_load_again_writes_nothing() {
 }
 
 #[test]
+fn a_search_is_exact_however_little_of_the_index_is_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, file) = (dir.path().join("store"), dir.path().join("v.fvecs"));
+    fvecs(&file, 25_000);
+    let (store, file) = (store.to_str().unwrap(), file.to_str().unwrap());
+    assert!(run(&["load", store, file, "--index-mib", "0"]).status.success());
+    for mib in ["0", "1024"] {
+        let output = run(&["search", store, file, "-k", "2", "--limit", "3", "--json", "--index-mib", mib]);
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let hits: Vec<serde_json::Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["hits"].clone())
+            .collect();
+        let hit = |id: u64, distance: f32| serde_json::json!({ "id": id, "distance": distance });
+        let expected = [[hit(0, 0.0), hit(1, 1.0)], [hit(1, 0.0), hit(0, 1.0)], [hit(2, 0.0), hit(1, 1.0)]];
+        assert_eq!(hits, expected.map(|pair| serde_json::json!(pair)), "with {mib} MiB");
+    }
+    fs::write(file, [3_i32.to_le_bytes(), [0; 4], [0; 4], [0; 4]].concat()).unwrap();
+    assert_eq!(run(&["search", store, file]).status.code(), Some(2));
+}
+
+#[test]
 fn a_file_of_other_vectors_or_of_none_loads_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (store, file) = (dir.path().join("store"), dir.path().join("v.fvecs"));

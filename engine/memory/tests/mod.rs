@@ -1,6 +1,7 @@
 //! Tests of a node as a whole, on a disk in memory. What a crash leaves is tried elsewhere, in a simulated world; here
 //! a node is dropped between calls, files are damaged by hand, and single calls fail.
 
+mod away;
 mod compact;
 mod flush;
 mod health;

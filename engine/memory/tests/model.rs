@@ -171,10 +171,11 @@ proptest! {
         rewrite in any::<bool>(),
         json in any::<bool>(),
         flush_records in prop::sample::select(vec![1_usize, 3, 10_000]),
+        l1_rows in prop::sample::select(vec![0, 2, 10_000]),
     ) {
         let l1_persist = if rewrite { L1Persist::Rewrite } else { L1Persist::Delta { merge_after: 3 } };
         let log_format = if json { LogFormat::JsonLines } else { LogFormat::Binary };
-        let bench = Bench::new(Config { log_format, l1_persist, flush_records, ..small() });
+        let bench = Bench::new(Config { log_format, l1_persist, flush_records, l1_bytes: l1_rows * 8, ..small() });
         let mut run = Run { bench, model: Model::default(), next: 0, last: None, open: Vec::new() };
         for step in steps {
             run.step(step);

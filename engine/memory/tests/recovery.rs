@@ -182,7 +182,7 @@ fn a_file_of_another_past_is_not_believed_for_its_name() {
     bench.disk.set("l1/delta.2", &other.disk.bytes("l1/delta.2"));
     bench.reopen();
     assert!(bench.noted("l1.rebuilt"));
-    assert_eq!(bench.facts().rows[1].vector, [2.0, 1.0]);
+    assert_eq!(bench.facts().rows[1].vector, Some(vec![2.0, 1.0]));
 }
 
 #[test]

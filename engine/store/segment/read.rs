@@ -217,6 +217,13 @@ impl Segment {
         Cursor::new(row).f32s(self.footer.components as usize).map_err(damaged)
     }
 
+    /// The same, from the bytes of the group's [`rows_span`](Self::rows_span); of fewer than those, if it stands in them.
+    pub fn vector_among(&self, group: usize, keys: &Keys, at: usize, rows: &[u8]) -> StoreResult<Vec<f32>> {
+        let begin = keys.row(at).expect("only live records have a vector") * self.row_bytes();
+        let bytes = rows.get(begin..).unwrap_or_default();
+        self.vector(group, keys, at, &bytes[..self.row_bytes().min(bytes.len())])
+    }
+
     /// What is known of the record at `at` of a group's keys.
     pub fn entry(
         &self,
@@ -263,10 +270,7 @@ impl Segment {
         let (facts_bytes, rows_bytes) = rest.split_at(facts.len);
         let (keys, facts) = (self.keys(group, keys_bytes)?, self.facts(group, facts_bytes)?);
         let entry = |at| {
-            let vector = || {
-                let begin = keys.row(at).expect("live") * self.row_bytes();
-                self.vector(group, &keys, at, &rows_bytes[begin..begin + self.row_bytes()])
-            };
+            let vector = || self.vector_among(group, &keys, at, rows_bytes);
             Ok((keys.id(at), self.entry(group, &keys, at, &facts, vector)?))
         };
         (0..keys.len()).map(entry).collect()
