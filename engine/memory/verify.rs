@@ -44,7 +44,7 @@ pub enum State {
     Leftover,
     /// A cache that cannot be believed. The next start makes it again, and nothing is lost.
     Stale,
-    /// Damaged, missing, or another's. The next start is refused.
+    /// Damaged, missing, or another's. The next start is refused, or, of vectors that it does not read, a query that does.
     Bad,
     /// No file of a store. It is left alone.
     Foreign,

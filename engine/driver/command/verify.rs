@@ -22,9 +22,9 @@ fn in_words(dir: &Path, checked: &[Checked]) -> String {
     let mut lines: Vec<String> =
         checked.iter().map(|file| format!("{:width$}  {:8}  {}", file.path, file.state.word(), file.words)).collect();
     let verdict = if is_bad(checked) {
-        "DAMAGED: the next start will be refused, and will change nothing; the reason is marked BAD"
+        "DAMAGED: the next start, or a query that meets it, will be refused, and nothing changed; the reason is marked BAD"
     } else {
-        "good: nothing here makes the next start refuse"
+        "good: nothing here will be refused"
     };
     lines.push(format!("\n{}: {verdict}", dir.display()));
     lines.join("\n")

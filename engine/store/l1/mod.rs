@@ -1,5 +1,5 @@
-//! The files of L1: a base (`l1/index.<lsn>`) with every row as of a frame of the log, and deltas (`l1/delta.<lsn>`)
-//! with what one frame changed.
+//! The files of L1: a base (`l1/index.<lsn>`) as of a frame of the log, with every row or what changed since the last
+//! flush, and deltas (`l1/delta.<lsn>`) with what one frame changed.
 //!
 //! They are a cache: each can be made again from the ground truth, so none is believed for its name. A file says which
 //! database it belongs to, which frame it was made from and which frame it builds on, and ends in a digest of all that;
@@ -29,7 +29,7 @@ pub const DIRECTORY: &str = "l1";
 /// What an L1 file is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum L1Kind {
-    /// Every row there is.
+    /// All that the files before it had.
     Index,
     /// What one frame changed.
     Delta,
@@ -85,7 +85,7 @@ pub struct L1File {
     pub rows: Vec<(RecordId, Version)>,
     /// The rows' vectors, one after another.
     pub vectors: Vec<f32>,
-    /// Records that are gone, and the version of their absence. Empty in a base.
+    /// Records that are gone, and the version of their absence.
     pub tombstones: Vec<(RecordId, Version)>,
 }
 
