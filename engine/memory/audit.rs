@@ -32,7 +32,9 @@ pub fn index_agrees(facts: &Facts) -> Result<(), Breach> {
     facts.rows.iter().zip(&facts.records).try_for_each(|(row, record)| match &row.vector {
         Some(vector) if bits(vector) == bits(&record.vector) => Ok(()),
         Some(vector) => Err(format!("index: {} is {vector:?}, record: {:?}", row.id, record.vector).into()),
-        None if facts.recent.contains(&row.id) => Err(format!("index: no row of {}, which is not flushed", row.id).into()),
+        None if facts.recent.contains(&row.id) => {
+            Err(format!("index: no row of {}, which is not flushed", row.id).into())
+        }
         None => Ok(()),
     })
 }

@@ -15,8 +15,7 @@ use std::{ops::Range, sync::Arc};
 
 use stormproof_contract::{Effects, JobEnd, JobId, Tick};
 
-use super::{
-    away::away_after_merge,node::MemoryNode, op::Reply, view::View};
+use super::{away::away_after_merge, node::MemoryNode, op::Reply, view::View};
 use crate::store::{
     StoreResult,
     compact::{Decision, Made, Merge, Outcome},

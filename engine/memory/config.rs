@@ -36,6 +36,8 @@ pub struct Config {
     pub flush_bytes: usize,
     /// The same, for so many records.
     pub flush_records: usize,
+    /// How much of a flush is done between two batches, about, besides twice what was written meanwhile.
+    pub flush_slice_bytes: usize,
     /// When segments are merged.
     pub compaction: MergeRules,
     /// How many bytes of vectors of what was flushed the exact index keeps in memory: of the newest segments; a search reads
@@ -143,6 +145,7 @@ impl Default for Config {
             l1_persist: L1Persist::Delta { merge_after: 64 },
             flush_bytes: 64 << 20,
             flush_records: 10_000,
+            flush_slice_bytes: 1 << 20,
             compaction: MergeRules { run_min: 4, tombstones_percent: 20 },
             l1_bytes: 1 << 30,
             cache_bytes: 32 << 20,
@@ -169,6 +172,7 @@ impl Config {
             ("records_max", self.records_max, 1),
             ("flush_bytes", self.flush_bytes as u64, 1),
             ("flush_records", self.flush_records as u64, 1),
+            ("flush_slice_bytes", self.flush_slice_bytes as u64, 1),
             ("answers_max", self.answers_max.into(), 1),
             ("search_step_rows", self.search_step_rows as u64, 1),
             ("waiting_max", self.waiting_max as u64, 1),

@@ -83,16 +83,16 @@ impl Decisions {
         self.by_retry.insert(retry, Decision { lsn, place, id, outcome });
     }
 
-    /// What was decided after a frame, in the order of decision.
-    pub(super) fn since(&self, flushed: Lsn) -> Vec<Decided> {
-        let mut since: Vec<Decided> = self
+    /// What was decided after one frame and up to another, in the order of decision.
+    pub(super) fn between(&self, after: Lsn, upto: Lsn) -> Vec<Decided> {
+        let mut between: Vec<Decided> = self
             .by_retry
             .iter()
-            .filter(|(_, decision)| decision.lsn > flushed)
+            .filter(|(_, decision)| after < decision.lsn && decision.lsn <= upto)
             .map(|(&retry, decision)| decision.decided(retry))
             .collect();
-        since.sort_by_key(|decided| (decided.lsn, decided.place));
-        since
+        between.sort_by_key(|decided| (decided.lsn, decided.place));
+        between
     }
 }
 

@@ -70,24 +70,27 @@ impl L1Files {
         }
     }
 
-    /// The base that a manifest has to name once everything up to the frame `flushed`, the last, is in segments: none, for
-    /// the segments are the base, or the one index, whose frame the log may no longer have.
-    pub(super) fn base_of_flush(&self, flushed: Lsn) -> Option<L1Base> {
+    /// The base that a manifest has to name once everything up to the frame `flushed` is in segments. The segments are the
+    /// base, unless it `names` a later one; or the one index is, if it is of that frame, which the log may no longer have.
+    pub(super) fn base_of_flush(&self, flushed: Lsn, named: Option<L1Base>) -> Option<L1Base> {
         match self.persist {
-            L1Persist::Delta { .. } => None,
+            L1Persist::Delta { .. } => named.filter(|base| base.lsn > flushed),
             L1Persist::Rewrite => {
                 self.digest.filter(|_| self.upto == flushed).map(|digest| L1Base { lsn: flushed, digest })
             }
         }
     }
 
-    /// Takes the segments for the base: they hold every row up to the frame `flushed`, which is the last.
+    /// Takes the segments for the base, unless that is later: they hold every row up to the frame `flushed`, at which the
+    /// deltas had so many changes.
     ///
     /// In [`L1Persist::Rewrite`] the one index stays.
-    pub(super) fn rebase(&mut self, flushed: Lsn) {
-        if let L1Persist::Delta { .. } = self.persist {
-            (self.base, self.upto) = (flushed, flushed);
-            (self.base_rows, self.delta_rows) = (0, 0);
+    pub(super) fn rebase(&mut self, flushed: Lsn, delta_rows: u64) {
+        if let L1Persist::Delta { .. } = self.persist
+            && self.base < flushed
+        {
+            (self.base, self.upto) = (flushed, self.upto.max(flushed));
+            (self.base_rows, self.delta_rows) = (0, self.delta_rows.saturating_sub(delta_rows));
         }
         if let Ok(found) = l1::list(&*self.disk) {
             self.sweep(&found);

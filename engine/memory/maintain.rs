@@ -18,12 +18,15 @@ use crate::{
 impl MemoryNode {
     /// Does what is due.
     pub(super) fn maintain(&mut self, out: &mut Effects<Reply>) {
+        if self.flush_due().is_some() {
+            self.go_on_flushing(out);
+        }
         let now = self.clock.now();
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
             self.redrive(out);
             if self.wants_flush() {
-                self.flush(out);
+                self.begin_flush(out);
             }
             if self.wants_merge() {
                 self.merge(out);

@@ -19,6 +19,7 @@ use super::{
     config::Config,
     decided::Decisions,
     facts::{Facts, Shown},
+    flush::Flush,
     health::Scrub,
     l1::L1Files,
     op::{Op, Refusal, Reply, Transaction, Unavailable},
@@ -30,8 +31,7 @@ use crate::{
     ids::Lsn,
     protocol::{Digest, ManagerId, Participant, Verdict, degrade::Degrade, health::Health, prepare, redrive},
     store::{
-        self, StoreError, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile,
-        segment::SegmentNo,
+        self, StoreError, TransactionId, Write, batch::WEIGHT_MAX, log::Log, manifest::ManifestFile, segment::SegmentNo,
     },
     vector::Shape,
 };
@@ -65,6 +65,8 @@ pub struct MemoryNode {
     pub(super) owed: redrive::Redrive<TransactionId>,
     /// The next segment's number.
     pub(super) next_segment: SegmentNo,
+    /// What is frozen to be flushed.
+    pub(super) flush: Option<Flush>,
     pub(super) compaction: Compaction,
     pub(super) merge_pause: Pause,
     /// For whoever inspects; see [`Config::inspectable`].
@@ -132,10 +134,9 @@ impl Node for MemoryNode {
             return None;
         }
         let notes = (!self.boot_notes.is_empty()).then_some(Tick(0));
-        [notes, self.ask_at, self.again_at, self.writes.due(), self.health.due(), self.compaction_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        let due =
+            [self.ask_at, self.again_at, self.writes.due(), self.health.due(), self.compaction_due(), self.flush_due()];
+        notes.into_iter().chain(due.into_iter().flatten()).min()
     }
 
     fn reader(&self) -> Option<Arc<dyn Reader<Op, Reply>>> {

@@ -262,6 +262,7 @@ impl Opening<'_> {
             scrub: Scrub::default(),
             owed,
             next_segment: flush::first_segment(*incarnation),
+            flush: None,
             compaction: Compaction::default(),
             merge_pause: Pause::default(),
             shown,

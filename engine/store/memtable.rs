@@ -56,7 +56,8 @@ impl Entry {
         }
     }
 
-    fn weight(&self) -> usize {
+    /// What it takes in memory, about.
+    pub fn weight(&self) -> usize {
         match self {
             Entry::Live(record) => record.weight(),
             Entry::Deleted(_) => size_of::<(RecordId, Version)>(),
@@ -112,6 +113,20 @@ impl Memtable {
             None => self.entries += 1,
         }
         replaced
+    }
+
+    /// What it has that `older` has not in the same version.
+    #[must_use]
+    pub fn without(&self, older: &Memtable) -> Memtable {
+        let (mut rest, mut known) = (Memtable::default(), older.iter().peekable());
+        for (id, entry) in self {
+            while known.next_if(|(known, _)| *known < id).is_some() {}
+            let same = known.peek().is_some_and(|(known, old)| *known == id && old.version() == entry.version());
+            if !same {
+                rest.put(id, entry.clone());
+            }
+        }
+        rest
     }
 
     /// All entries from `first` on, in order of id.

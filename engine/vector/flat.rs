@@ -80,8 +80,14 @@ pub struct FlatIndex {
 impl FlatIndex {
     /// An empty index.
     pub fn new(shape: Shape, kernels: Kernels) -> Self {
-        let mut index =
-            Self { shape, kernels, places: PersistentMap::new(), blocks: PersistentMap::new(), tail: BlockNo(0), away: 0 };
+        let mut index = Self {
+            shape,
+            kernels,
+            places: PersistentMap::new(),
+            blocks: PersistentMap::new(),
+            tail: BlockNo(0),
+            away: 0,
+        };
         index.put_empty_tail();
         index
     }

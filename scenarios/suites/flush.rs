@@ -118,11 +118,12 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             vec![Fault::new(1, FaultKind::NoSpace, at).lasting(Time::millis(dice.between(1, 100)), Ppm(1_000_000))]
         }
         "rot" => {
-            params.habits.mix = Mix { get: 40, ..params.habits.mix };
+            params.habits.mix = Mix { get: 25, search: 25, ..params.habits.mix };
             let at = Trigger::Point { name: "flush.published".into(), hit: dice.between(1, 4) as u32 };
             vec![Fault::new(1, FaultKind::BitRot, at).path("segments/*"), death_later(2, 4..=14, dice)]
         }
         "lying-disk" => {
+            params.habits.mix = Mix { search: 25, ..params.habits.mix };
             // What the cache still holds would hide the lie.
             tuning.evict = Ppm(1_000_000);
             let kind = *dice.pick(&[FaultKind::LostWrite, FaultKind::TornWrite, FaultKind::MisdirectedWrite]);
@@ -130,7 +131,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             vec![Fault::new(1, kind, at).path("segments/*"), death_later(2, 4..=14, dice)]
         }
         _ => {
-            params.habits.mix = Mix { get: 40, ..params.habits.mix };
+            params.habits.mix = Mix { get: 25, search: 25, ..params.habits.mix };
             let kind = *dice.pick(&[FaultKind::ReadError, FaultKind::ShortRead, FaultKind::MisdirectedRead]);
             let at = Trigger::Point { name: "flush.published".into(), hit: dice.between(1, 3) as u32 };
             let fault = Fault::new(1, kind, at).path("segments/*");
@@ -141,12 +142,13 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
 }
 
 /// The steps of a flush.
-const FLUSH: [&str; 8] = [
+const FLUSH: [&str; 9] = [
     "flush.begun",
-    "segment.written",
-    "segment.synced",
     "log.roll.begun",
     "log.roll.created",
+    "flush.frozen",
+    "segment.written",
+    "segment.synced",
     "flush.installed",
     "flush.published",
     "commit.finish.published",
@@ -155,7 +157,7 @@ const FLUSH: [&str; 8] = [
 /// The manifest is installed, and the node is told that it is not; it dies when it tries again.
 fn told_that_it_failed(dice: &mut Dice) -> Vec<Fault> {
     let hit = dice.between(1, 3) as u32;
-    let at = Trigger::Point { name: "log.roll.created".into(), hit };
+    let at = Trigger::Point { name: "segment.synced".into(), hit };
     let failure = Fault::new(1, *dice.pick(&[FaultKind::RenameError, FaultKind::SyncDirError]), at).amount(1);
     vec![failure, death_behind(2, &DEATHS, "flush.begun", hit + 1, 20, dice)]
 }
@@ -173,7 +175,9 @@ fn failures(dice: &mut Dice) -> Vec<Fault> {
     ];
     let mut faults = Vec::new();
     for id in 1..=dice.between(1, 2) as u32 {
-        let name = (*dice.pick(&["flush.begun", "segment.written", "segment.synced", "log.roll.created"])).into();
+        let name =
+            (*dice.pick(&["flush.begun", "flush.frozen", "segment.written", "segment.synced", "log.roll.created"]))
+                .into();
         let at = Trigger::Point { name, hit: dice.between(1, 4) as u32 };
         faults.push(Fault::new(id, *dice.pick(&kinds), at).amount(dice.below(2)));
     }

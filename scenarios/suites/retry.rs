@@ -13,7 +13,7 @@ use stormproof_sim::{
     },
 };
 
-use super::single::{Params, Single, tuning};
+use super::single::{Params, Single, flush_records, tuning};
 use crate::{
     invariants::claims::{D1, D2, D3, D4, D5, D7, Q1, Q3, Q4, T1},
     vectors::Vectors,
@@ -78,6 +78,10 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
     params.habits.clients += 1;
     let mut tuning = tuning(dice);
     tuning.patience = *dice.pick(&[Time::millis(3), Time::millis(30)]);
+    if tuning.patience == Time::millis(3) {
+        // Who waits as shortly never hears of a query that has to read much.
+        params.flush_records = flush_records();
+    }
     tuning.attempts_max = *dice.pick(&[3, 8]);
     let storm = |id, kind, dice: &mut Dice| {
         let fault = Fault::new(id, kind, Trigger::Time(Time(0)));

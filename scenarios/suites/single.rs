@@ -41,6 +41,9 @@ pub struct Params {
     /// How many records are written before they are flushed.
     #[serde(default = "flush_records")]
     pub flush_records: usize,
+    /// How much of a flush is done between two batches, about.
+    #[serde(default = "flush_slice_bytes")]
+    pub flush_slice_bytes: usize,
     /// How many segments are merged at least; 0: none ever are.
     #[serde(default)]
     pub merge_run_min: usize,
@@ -145,8 +148,13 @@ fn l1_rows() -> u64 {
     1 << 20
 }
 
+/// Plans of before flushed in one go.
+fn flush_slice_bytes() -> usize {
+    1 << 20
+}
+
 /// Plans of before did not flush.
-fn flush_records() -> usize {
+pub(super) fn flush_records() -> usize {
     10_000
 }
 
@@ -161,6 +169,7 @@ impl Params {
             l1_persist,
             log_file_bytes: *dice.pick(&[4096, 16_384, 65_536]),
             flush_records: *dice.pick(&[2, 5, 16, flush_records(), flush_records()]),
+            flush_slice_bytes: *dice.pick(&[1, 200, flush_slice_bytes()]),
             merge_run_min: *dice.pick(&[2, 4]),
             tombstones_percent: *dice.pick(&[20, 100]),
             l1_rows: *dice.pick(&[0, 3, 8, l1_rows()]),
@@ -193,6 +202,7 @@ impl Params {
             log_file_bytes: self.log_file_bytes,
             l1_persist: self.l1_persist,
             flush_records: self.flush_records,
+            flush_slice_bytes: self.flush_slice_bytes,
             compaction: MergeRules { run_min: self.merge_run_min, tombstones_percent: self.tombstones_percent },
             degrade: self.degrade.config(),
             health: HealthConfig { every: Tick::millis(self.degrade.health_ms), ..HealthConfig::default() },
@@ -290,6 +300,7 @@ impl Scenario for Single {
             with(&|simpler| simpler.log_file_bytes = 65_536),
             with(&|simpler| simpler.l1_persist = plain),
             with(&|simpler| simpler.merge_run_min = 0),
+            with(&|simpler| simpler.flush_slice_bytes = flush_slice_bytes()),
             with(&|simpler| simpler.l1_rows = l1_rows()),
             with(&|simpler| simpler.cache_bytes = 0),
             with(&|simpler| simpler.degrade = Degrading::default()),

@@ -156,8 +156,8 @@ fn a_segment_is_kept_while_a_manifest_that_names_it_may_be_found() {
     let asked = bench.send(Op::Commit(upsert(4, 4, 4.0)));
     bench.settle();
     committed(&bench.reply(asked).expect("an answer"));
-    // After those of the segment's directory and of the new log file comes that of the manifest.
-    bench.disk.fail_after(2, DiskOp::SyncDir, DiskErrorKind::Io);
+    // After those of the new log file, of the manifest with it and of the segment's directory comes that of the manifest.
+    bench.disk.fail_after(3, DiskOp::SyncDir, DiskErrorKind::Io);
     bench.tick();
     assert!(bench.noted("flush.failed") && bench.node.manifest.current().segments.is_empty());
     let opens = |bench: &Bench| {
@@ -275,4 +275,105 @@ fn damage_met_by_a_query_is_an_answer_and_not_a_record() {
     );
     let reply = bench.commit(upsert(9, 2, 0.0));
     assert!(matches!(&reply, Reply::Refused(Refusal::Damaged(words)) if words.contains("segments/0")), "{reply:?}");
+}
+
+/// One record in each slice.
+fn sliced() -> Config {
+    Config { flush_slice_bytes: 1, ..flushing() }
+}
+
+/// A node with four records that has begun to flush them, and has written some of them.
+fn amid_a_flush(config: Config, slices: usize) -> Bench {
+    let mut bench = Bench::new(config);
+    fill(&mut bench, 1..=3);
+    let asked = bench.send(Op::Commit(upsert(4, 4, 4.0)));
+    bench.settle();
+    committed(&bench.reply(asked).expect("an answer"));
+    (0..=slices).for_each(|_| assert!(bench.ring(), "there is more to do"));
+    assert!(!bench.noted("flush"));
+    bench
+}
+
+/// A commit that lets no timer ring.
+fn commit_beside(bench: &mut Bench, transaction: Transaction) {
+    let asked = bench.send(Op::Commit(transaction));
+    // Settling writes a slice, too.
+    bench.settle();
+    committed(&bench.reply(asked).expect("an answer"));
+}
+
+#[test]
+fn commits_go_on_while_a_flush_is_written_and_are_not_in_it() {
+    for rewrite in [false, true] {
+        let l1_persist = if rewrite { L1Persist::Rewrite } else { L1Persist::Delta { merge_after: 1 } };
+        for at in 0..3 {
+            let mut bench = amid_a_flush(Config { l1_persist, ..sliced() }, at);
+            commit_beside(&mut bench, upsert(10, 2, 20.0));
+            bench.tick();
+            assert!(bench.noted("flush"), "{:?}", bench.notes);
+            committed(&bench.commit(delete(11, 3)));
+            committed(&bench.commit(upsert(12, 5, 5.0)));
+            let flushed = bench.node.manifest.current().flushed.lsn;
+            assert_eq!((flushed, bench.facts().recent), (Lsn(4), vec![RecordId(2), RecordId(5)]));
+            for _ in 0..2 {
+                let found: Vec<_> = [1, 2, 3, 4, 5].iter().map(|id| bench.get(*id).map(|it| it.version.0)).collect();
+                assert_eq!(found, [Some(1), Some(2), None, Some(1), Some(1)], "after {at} slices");
+                assert_eq!(bench.facts().decisions.len(), 7);
+                bench.reopen();
+                assert!(!bench.noted("l1.rebuilt"), "after {at} slices: {:?}", bench.notes);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_amid_a_flush_loses_nothing_and_leaves_nothing() {
+    let mut bench = amid_a_flush(sliced(), 0);
+    let mut crashes = 0;
+    while !bench.noted("flush") {
+        commit_beside(&mut bench, upsert(100 + crashes, 50, crashes as f32));
+        let mut crashed = Bench { disk: bench.disk.copied(), ..Bench::new(sliced()) };
+        crashed.reopen();
+        assert_eq!((crashed.facts().records.len(), crashed.get(50).is_some()), (5, true));
+        let named = crashed.node.manifest.current().segments.len();
+        assert_eq!(paths(&crashed, "segments/").len(), named);
+        crashes += 1;
+    }
+    assert!(crashes >= 2, "{crashes} crashes");
+}
+
+#[test]
+fn a_slice_keeps_up_with_what_is_written_meanwhile() {
+    let mut bench = amid_a_flush(sliced(), 0);
+    let before = bench.node.views.newest().records.weight();
+    let text = "x".repeat(before);
+    let long = Transaction { upserts: vec![Draft { text, ..draft(9, 9.0) }], ..empty(9) };
+    commit_beside(&mut bench, long);
+    assert!(bench.noted("flush"), "as much again was written: {:?}", bench.notes);
+}
+
+#[test]
+fn attempts_that_fail_begin_one_file_of_the_log() {
+    let mut bench = amid_a_flush(sliced(), 0);
+    for round in 0..4_u128 {
+        commit_beside(&mut bench, upsert(20 + round, 1, round as f32));
+        bench.disk.fail_on(DiskOp::Write, "segments/", DiskErrorKind::Io);
+        bench.pass(Tick::secs(1));
+        assert!(!bench.noted("flush") && bench.noted("flush.failed"), "{:?}", bench.notes);
+    }
+    assert_eq!(paths(&bench, "log."), ["log.1", "log.2"]);
+    bench.pass(Tick::secs(1));
+    assert_eq!((bench.noted("flush"), paths(&bench, "log.")), (true, vec!["log.2".to_owned()]));
+    bench.reopen();
+    assert_eq!(bench.get(1).map(|it| it.version), Some(Version(5)));
+}
+
+#[test]
+fn a_segment_that_is_being_written_is_no_leftover() {
+    let mut bench = amid_a_flush(sliced(), 1);
+    let making = paths(&bench, "segments/");
+    bench.node.sweep_segments();
+    assert_eq!((making.len(), paths(&bench, "segments/")), (1, making));
+    bench.tick();
+    assert!(bench.noted("flush"), "{:?}", bench.notes);
 }

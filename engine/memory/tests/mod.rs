@@ -131,19 +131,31 @@ impl Bench {
         self.hear(out);
     }
 
-    /// Lets the timer ring, if it is due.
+    /// Lets the timer ring while it is due.
     fn tick(&mut self) {
-        if self.node.deadline().is_some_and(|at| at <= self.clock.now()) {
+        while self.ring() {}
+    }
+
+    /// Lets the timer ring once, if it is due.
+    fn ring(&mut self) -> bool {
+        let is_due = self.node.deadline().is_some_and(|at| at <= self.clock.now());
+        if is_due {
             let mut out = Effects::default();
             self.node.handle(Input::Timer, &mut out);
             self.node.settle(&mut out);
             self.hear(out);
         }
+        is_due
     }
 
     fn pass(&mut self, time: Tick) {
-        self.clock.0.fetch_add(time.0, Ordering::Relaxed);
+        self.wait(time);
         self.tick();
+    }
+
+    /// Lets time pass, and no timer ring.
+    fn wait(&mut self, time: Tick) {
+        self.clock.0.fetch_add(time.0, Ordering::Relaxed);
     }
 
     fn hear(&mut self, mut out: Effects<Reply>) {

@@ -77,12 +77,12 @@ impl Log {
     ) -> StoreResult<Log> {
         let current = OpenFile::resume(&**disk, &tail, options.file_bytes())?;
         manifest.install(|_| ())?;
-        sweep(&**disk, manifest.current())?;
+        sweep(&**disk, |no| manifest.current().logs.contains(&no))?;
         let chain = Chain { lsn: tail.lsn, crc: tail.crc };
         let (id, state) = (tail.header.id, State::Synced);
         let mut log = Log { disk: Arc::clone(disk), id, options, current, chain, successor: None, state };
         if tail.header.format != options.format {
-            log.roll(manifest, |_| ())?;
+            log.roll(manifest)?;
         }
         Ok(log)
     }
@@ -108,7 +108,7 @@ impl Log {
     pub fn reserve(&mut self, batch: &EncodedBatch, manifest: &mut ManifestFile) -> StoreResult<()> {
         let bytes = batch.frame_bytes_max();
         if self.successor.is_some() || !self.current.can_take(bytes, self.options.file_bytes()) {
-            self.roll(manifest, |_| ())?;
+            self.roll(manifest)?;
         }
         self.current.grow(bytes, self.options.file_bytes())
     }
@@ -145,37 +145,49 @@ impl Log {
         Ok(())
     }
 
-    /// Begins a new file, and drops all files before it, unless they are to be kept: `change` puts into the manifest what
-    /// holds their effect from now on. A failure leaves it open whether that is so, as [`ManifestFile::install`] says; the
-    /// log goes on with the old files, and perhaps the new one.
-    pub fn restart(
-        &mut self,
+    /// Goes on in a file that holds no frame yet, and says which: all frames so far are in the files before it. A failure
+    /// leaves either the old file in use, or a new one ready to be tried again.
+    pub fn begin_file(&mut self, manifest: &mut ManifestFile) -> StoreResult<LogNo> {
+        if self.successor.is_some() || self.current.end > HEADER_BYTES as u64 {
+            self.roll(manifest)?;
+        }
+        Ok(self.current.no)
+    }
+
+    /// Drops the files before one that was [begun](Self::begin_file), unless they are to be kept: `change` puts into the
+    /// manifest what holds their effect from now on. A failure leaves it open whether that is so, as
+    /// [`ManifestFile::install`] says, and all files where they are.
+    pub fn drop_before(
+        &self,
+        first: LogNo,
         manifest: &mut ManifestFile,
         keep_files: bool,
         change: impl FnOnce(&mut Manifest),
     ) -> StoreResult<()> {
-        self.roll(manifest, |manifest| {
+        manifest.install(|manifest| {
             if !keep_files {
-                manifest.logs.drain(..manifest.logs.len() - 1);
+                manifest.logs.retain(|no| *no >= first);
             }
             change(manifest);
         })?;
         // What stays now goes with the next recovery.
-        let _ = sweep(&*self.disk, manifest.current());
+        let _ = self.sweep(manifest.current());
         Ok(())
     }
 
-    /// Goes on in a new file. A failure leaves either the old file in use, or the new one ready to be tried again.
-    fn roll(&mut self, manifest: &mut ManifestFile, change: impl FnOnce(&mut Manifest)) -> StoreResult<()> {
+    /// Removes log files that the manifest does not name, but for one that it is about to.
+    fn sweep(&self, manifest: &Manifest) -> StoreResult<()> {
+        let next = self.successor.as_ref().map(|file| file.no);
+        sweep(&*self.disk, |no| manifest.logs.contains(&no) || next == Some(no))
+    }
+
+    fn roll(&mut self, manifest: &mut ManifestFile) -> StoreResult<()> {
         assert!(self.state == State::Synced, "a file is complete before the next one is begun");
         if self.successor.is_none() {
             self.successor = Some(self.begin_successor()?);
         }
         let no = self.current.no.next();
-        manifest.install(|manifest| {
-            manifest.logs.push(no);
-            change(manifest);
-        })?;
+        manifest.install(|manifest| manifest.logs.push(no))?;
         self.current = self.successor.take().expect("begun above");
         Ok(())
     }
@@ -258,10 +270,10 @@ impl LogOptions {
     }
 }
 
-/// Removes log files that an attempt to roll left behind.
-fn sweep(disk: &dyn Disk, manifest: &Manifest) -> StoreResult<()> {
+/// Removes the log files that do not count: what an attempt to roll left behind, and what was flushed.
+fn sweep(disk: &dyn Disk, counts: impl Fn(LogNo) -> bool) -> StoreResult<()> {
     for entry in disk.list("")? {
-        if LogNo::of_path(&entry.name).is_some_and(|no| !manifest.logs.contains(&no)) {
+        if LogNo::of_path(&entry.name).is_some_and(|no| !counts(no)) {
             remove_if_there(disk, &entry.name).map_err(StoreError::from)?;
         }
     }
