@@ -18,7 +18,7 @@
 //! | `l1`, `load` | the files of the exact index: writing them, reading them back |
 //! | `recover` | opening a node on whatever its disk holds |
 //! | `manager`, `ledger` | what a foreign manager is; the simplest one |
-//! | [`verify`] | whether what lies in a node's directory can be believed |
+//! | [`verify`], [`repair`] | whether what lies in a node's directory can be believed; making a store again of what can |
 //! | `facts`, [`audit`] | what a node knows, for invariants; what must be true of it |
 //!
 //! # Notes
@@ -55,6 +55,7 @@ mod op;
 mod query;
 mod range;
 mod recover;
+pub mod repair;
 pub mod verify;
 mod view;
 mod waiting;

@@ -11,6 +11,7 @@ use stormproof_contract::Disk;
 use super::{
     commit::L1,
     recover::{MANAGERS, check_tail},
+    repair::DAMAGED,
 };
 use crate::{
     ids::Lsn,
@@ -171,6 +172,7 @@ impl Checks<'_> {
         for entry in self.disk.list("")? {
             match (&*entry.name, LogNo::of_path(&entry.name)) {
                 (manifest::PATH | l1::DIRECTORY | segment::DIRECTORY | MANAGERS, _) => {}
+                (DAMAGED, _) => self.add(&entry.name, State::Foreign, "what a repair has replaced"),
                 (manifest::TEMPORARY, _) => self.add(&entry.name, State::Leftover, "an installation that was cut off"),
                 (_, Some(no)) if manifest.logs.contains(&no) => {}
                 (_, Some(_)) => self.add(&entry.name, State::Leftover, UNNAMED),

@@ -27,6 +27,14 @@ pub(super) fn read_whole(disk: &dyn Disk, path: &str, bytes_max: u64) -> StoreRe
     Ok(Some(bytes))
 }
 
+/// Copies a file, durably but for its name. What was under the other name is replaced. One that is missing is left out.
+pub(crate) fn copy_whole(disk: &dyn Disk, from: &str, to: &str) -> StoreResult<()> {
+    let Some(bytes) = read_whole(disk, from, u64::MAX)? else { return Ok(()) };
+    let copy = disk.open(to, Open::Truncate)?;
+    copy.write_all_at(0, &[&bytes])?;
+    Ok(copy.sync()?)
+}
+
 /// The error of a file that must be there and is not.
 pub(super) fn missing(path: &str, expected: &str) -> StoreError {
     StoreError::Damaged { path: path.into(), offset: 0, expected: expected.into(), found: "no such file".into() }

@@ -22,7 +22,7 @@ mod codec;
 pub mod compact;
 mod digest;
 mod error;
-mod files;
+pub(crate) mod files;
 pub mod inspect;
 pub mod l1;
 pub mod log;

@@ -5,6 +5,7 @@
 //! | `verify` | can a directory be believed? |
 //! | `inspect` | what is in one file? |
 //! | `data` | records: loading them from a file, reading them, counting them |
+//! | `repair` | making a directory again of what can be believed in it |
 //! | `search` | records nearest to given vectors |
 //!
 //! Exit codes: 0 all is well; 1 something is damaged, or a record that was asked for is not there; 2 wrong use; 3 the command
@@ -12,6 +13,7 @@
 
 mod data;
 mod inspect;
+mod repair;
 mod search;
 mod verify;
 
@@ -57,6 +59,20 @@ enum Command {
     Verify {
         /// The directory that the engine was opened on
         dir: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a damaged store again of what can be believed in it, and list what is lost; what is replaced is kept in `damaged`
+    ///
+    /// The log is cut where it cannot be read, records whose newest writing cannot be read are gone, and nothing is guessed.
+    /// Restore a backup instead, if there is one. Exit code 0: nothing is lost. 1: something is, and is listed.
+    Repair {
+        /// The directory
+        dir: PathBuf,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -255,6 +271,7 @@ fn dispatch(Arguments { command, index_mib }: Arguments) -> Result<ExitCode, Com
     let opening = |dir| data::Opening { dir, l1_bytes: index_mib.saturating_mul(1 << 20) };
     match command {
         Command::Verify { dir, json } => verify::run(&dir, json),
+        Command::Repair { dir, dry_run, json } => repair::run(&dir, dry_run, json),
         Command::Inspect { kind, file, json } => inspect::run(kind.into(), &file, json),
         Command::Load { dir, file, first_id, limit, metric, json } => {
             data::load(&opening(dir), &data::Load { file, first_id, limit, metric: metric.into(), json })

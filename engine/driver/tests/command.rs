@@ -214,6 +214,33 @@ fn a_pipe_is_read_to_its_end() {
 }
 
 #[test]
+fn a_damaged_store_is_repaired_and_what_is_lost_is_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let store = dir.path().to_str().unwrap();
+    let whole = run(&["repair", store]);
+    assert_eq!(whole.status.code(), Some(0));
+    assert!(said(&whole).contains("nothing is damaged"), "{}", said(&whole));
+    let path = dir.path().join("node/segments/0");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let before = files(&dir.path().join("node"));
+    let dry = run(&["repair", store, "--dry-run"]);
+    assert_eq!((dry.status.code(), files(&dir.path().join("node"))), (Some(1), before));
+    let done = run(&["repair", store, "--json"]);
+    assert_eq!(done.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let lost = report["repair"]["records"].as_array().unwrap();
+    assert!(!lost.is_empty(), "{report}");
+    assert!(said(&dry).contains(&format!("LOST: {} records", lost.len())), "{}", said(&dry));
+    assert_eq!(verify(dir.path(), &[]).status.code(), Some(0));
+    let stats: serde_json::Value = serde_json::from_slice(&run(&["stats", store, "--json"]).stdout).unwrap();
+    assert!(stats["records"].as_u64() > Some(0), "{stats}");
+    assert!(dir.path().join("node/damaged/segments-0").exists());
+}
+
+#[test]
 fn each_kind_of_file_is_shown_with_its_parts() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path());

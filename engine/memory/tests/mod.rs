@@ -10,6 +10,7 @@ mod managers;
 mod model;
 mod queries;
 mod recovery;
+mod repair;
 mod transactions;
 mod verify;
 

@@ -52,6 +52,70 @@ pub fn scan(disk: &Arc<dyn Disk>, manifest: &Manifest, apply: Apply<'_>) -> Stor
     file.tail(walked)
 }
 
+/// How far a log can be believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reach {
+    /// The last frame that follows from those before it. Zero if no file can be read.
+    pub lsn: Lsn,
+    /// The file in which it ends, and where.
+    pub place: Option<(LogNo, u64)>,
+    /// Why nothing behind it counts, if it is not the end of the log: in words.
+    pub trouble: Option<Box<str>>,
+}
+
+/// Reads the log as far as it can be believed, hands each batch to `apply`, and says how far that was. Changes nothing on the
+/// disk.
+pub fn reach(disk: &Arc<dyn Disk>, manifest: &Manifest, apply: Apply<'_>) -> StoreResult<Reach> {
+    let mut reach = Reach { lsn: Lsn(0), place: None, trouble: None };
+    let walked = walk_all(&**disk, manifest, &mut reach, apply);
+    match walked {
+        Err(error) if error.is_passing() => Err(error),
+        Err(error) => Ok(Reach { trouble: Some(error.to_string().into()), ..reach }),
+        Ok(()) => Ok(reach),
+    }
+}
+
+fn walk_all(disk: &dyn Disk, manifest: &Manifest, reach: &mut Reach, apply: Apply<'_>) -> StoreResult<()> {
+    let mut before: Option<(LogFile, Walked)> = None;
+    for &no in &manifest.logs {
+        let file = LogFile::read(disk, manifest.log, no)?;
+        let after = file.header.after;
+        match &before {
+            Some((last, walked)) if walked.chain != after => {
+                return Err(last.damaged(walked, Proof::File { path: file.path }));
+            }
+            Some(_) => {}
+            None => reach.lsn = after.lsn,
+        }
+        reach.place = Some((no, HEADER_BYTES as u64));
+        let walked = file.walk(after, &mut |lsn, frame, batch| {
+            apply(lsn, batch)?;
+            (reach.lsn, reach.place) = (lsn, Some((no, frame.end as u64)));
+            Ok(())
+        })?;
+        before = Some((file, walked));
+    }
+    before.map_or(Ok(()), |(last, walked)| last.behind(&walked).map(drop))
+}
+
+/// The last frame that any of these files shows to have been there, whatever is damaged before it.
+pub fn last_known(disk: &dyn Disk, logs: &[LogNo]) -> StoreResult<Option<Lsn>> {
+    let mut last = None;
+    for no in logs {
+        let path = no.path();
+        let Some(bytes) = read_whole(disk, &path, FILE_BYTES_MAX)? else { continue };
+        let Ok(header) = Header::decode_unchecked(&bytes, &path) else { continue };
+        last = last.max(Some(header.after.lsn));
+        let place = Place { id: header.id, no: header.no, offset: 0 };
+        let mut at = HEADER_BYTES;
+        while let Some((offset, lsn)) = frame::find(header.format, place, &bytes, at) {
+            last = last.max(Some(lsn));
+            at = offset as usize + 1;
+        }
+    }
+    Ok(last)
+}
+
 /// Whether a file of the log holds a frame: then a manifest was installed once.
 pub(in crate::store) fn holds_frames(disk: &dyn Disk, no: LogNo) -> StoreResult<bool> {
     let Some(bytes) = read_whole(disk, &no.path(), FILE_BYTES_MAX)? else { return Ok(false) };

@@ -207,6 +207,20 @@ impl Log {
     }
 }
 
+/// Makes a file, durable with its name, in which a log goes on behind the frame `after`, whatever that was. Nothing names it
+/// yet.
+pub fn create_after(disk: &dyn Disk, id: LogId, no: LogNo, after: Lsn) -> StoreResult<()> {
+    let after = Chain { lsn: after, crc: 0 };
+    OpenFile::create(disk, &Header { id, no, format: LogFormat::Binary, after }, HEADER_BYTES as u64).map(drop)
+}
+
+/// Cuts off, durably, what is in a file of the log from `end` on.
+pub fn cut(disk: &dyn Disk, no: LogNo, end: u64) -> StoreResult<()> {
+    let file = disk.open(&no.path(), Open::Write)?;
+    file.set_len(end)?;
+    Ok(file.sync()?)
+}
+
 impl OpenFile {
     /// Makes a file that holds a header and space, with its name, all durable.
     fn create(disk: &dyn Disk, header: &Header, file_bytes: u64) -> StoreResult<OpenFile> {

@@ -58,7 +58,7 @@ impl Group {
         self.offset + u64::from(self.keys_bytes) + u64::from(self.facts_bytes)
     }
 
-    fn end(&self, components: u32) -> u64 {
+    pub(super) fn end(&self, components: u32) -> u64 {
         self.rows_at() + u64::from(self.live) * group::row_bytes(components)
     }
 }

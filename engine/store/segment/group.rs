@@ -30,7 +30,7 @@ pub(super) const KEYS_BYTES_MAX: usize = 64 + ENTRIES_MAX * 33 + 8 * (LINKS_FULL
 /// The longest facts: one record may add all the text and attributes that a record can have.
 pub(super) const FACTS_BYTES_MAX: usize = FACTS_BYTES_FULL + 4 * ENTRIES_MAX + record::FACTS_BYTES_MAX;
 
-const LIVE: u8 = 1;
+pub(super) const LIVE: u8 = 1;
 const DELETED: u8 = 2;
 
 /// How long a row is in the file.

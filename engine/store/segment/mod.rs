@@ -27,6 +27,7 @@ mod footer;
 mod group;
 mod name;
 mod read;
+mod salvage;
 mod seal;
 mod write;
 
@@ -39,6 +40,7 @@ pub use decided::Decided;
 pub use group::{Facts, Keys};
 pub use name::{SegmentName, SegmentNo};
 pub use read::{Segment, Span};
+pub use salvage::Salvage;
 pub use write::SegmentWriter;
 
 use stormproof_contract::Disk;

@@ -42,11 +42,11 @@ impl Span {
 
 /// A segment that is open for reading.
 pub struct Segment {
-    path: Box<str>,
-    file: Arc<dyn File>,
-    footer: Footer,
-    filter: Filter,
-    groups: Vec<Group>,
+    pub(super) path: Box<str>,
+    pub(super) file: Arc<dyn File>,
+    pub(super) footer: Footer,
+    pub(super) filter: Filter,
+    pub(super) groups: Vec<Group>,
 }
 
 impl Segment {
@@ -243,12 +243,13 @@ impl Segment {
     /// What is known of a record, read on the spot.
     pub fn get(&self, id: RecordId) -> StoreResult<Option<Entry>> {
         let Some(group) = self.group_of(id) else { return Ok(None) };
-        let keys = self.keys(group, &self.read(self.keys_span(group))?)?;
+        let keys = self.keys_of(group)?;
         let Some(at) = keys.find(id) else { return Ok(None) };
-        let Some(row) = keys.row(at) else { return Ok(Some(Entry::Deleted(keys.version(at)))) };
-        let facts = self.facts(group, &self.read(self.facts_span(group))?)?;
-        let bytes = self.read(self.row_span(group, row))?;
-        self.entry(group, &keys, at, &facts, || self.vector(group, &keys, at, &bytes)).map(Some)
+        if keys.row(at).is_none() {
+            return Ok(Some(Entry::Deleted(keys.version(at))));
+        }
+        let facts = self.facts_of(group)?;
+        self.entry(group, &keys, at, &facts, || self.vector_of(group, &keys, at)).map(Some)
     }
 
     /// What the frames decided that it was made from, in their order, read on the spot.
@@ -260,6 +261,17 @@ impl Segment {
     /// The keys of a group, read on the spot.
     pub fn keys_of(&self, group: usize) -> StoreResult<Keys> {
         self.keys(group, &self.read(self.keys_span(group))?)
+    }
+
+    /// Texts and attributes of a group, read on the spot.
+    pub fn facts_of(&self, group: usize) -> StoreResult<Facts> {
+        self.facts(group, &self.read(self.facts_span(group))?)
+    }
+
+    /// The vector of the record at `at` of a group's keys, which is live, read on the spot.
+    pub fn vector_of(&self, group: usize, keys: &Keys, at: usize) -> StoreResult<Vec<f32>> {
+        let row = keys.row(at).expect("only live records have a vector");
+        self.vector(group, keys, at, &self.read(self.row_span(group, row))?)
     }
 
     /// All that a group holds, read on the spot, in one read.
