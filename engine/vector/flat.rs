@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use super::block::Block;
+use super::block::{Block, Pool};
 use super::kernels::{Kernels, Stripe};
 use super::map::PersistentMap;
 use super::metric::{Shape, VectorError};
@@ -73,6 +73,7 @@ pub struct FlatIndex {
     places: PersistentMap<RecordId, Place>,
     blocks: PersistentMap<BlockNo, LiveBlock>,
     tail: BlockNo,
+    pool: Arc<Pool>,
     /// How many rows are elsewhere.
     away: usize,
 }
@@ -86,6 +87,7 @@ impl FlatIndex {
             places: PersistentMap::new(),
             blocks: PersistentMap::new(),
             tail: BlockNo(0),
+            pool: Arc::default(),
             away: 0,
         };
         index.put_empty_tail();
@@ -236,7 +238,7 @@ impl FlatIndex {
     }
 
     fn put_empty_tail(&mut self) {
-        let block = Arc::new(Block::new(self.shape.stripes()));
+        let block = Arc::new(Block::new(self.shape.stripes(), &self.pool));
         self.blocks.insert(self.tail, LiveBlock { block, live: 0 });
     }
 

@@ -107,6 +107,11 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
     params.flush_records = dice.between(1, 6) as usize;
     params.habits.ops_per_client += 4;
     params.habits.keys += dice.below(8);
+    if dice.percent(20) {
+        // So long a flush, in so many slices, that the log goes on in a further file meanwhile.
+        (params.flush_records, params.flush_slice_bytes, params.log_file_bytes) = (10, 1, 1024);
+        params.habits.ops_per_client += 6;
+    }
     let mut tuning = tuning(dice);
     // Reading what was flushed takes a while, and only the answer to its last attempt tells a client that a file is damaged.
     tuning.patience = Time::millis(200);
@@ -118,6 +123,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             vec![Fault::new(1, FaultKind::NoSpace, at).lasting(Time::millis(dice.between(1, 100)), Ppm(1_000_000))]
         }
         "rot" => {
+            params.l1_rows = *dice.pick(&[0, params.l1_rows]);
             params.habits.mix = Mix { get: 25, search: 25, ..params.habits.mix };
             let at = Trigger::Point { name: "flush.published".into(), hit: dice.between(1, 4) as u32 };
             vec![Fault::new(1, FaultKind::BitRot, at).path("segments/*"), death_later(2, 4..=14, dice)]
