@@ -166,7 +166,9 @@ impl Survey {
                 known += entries.len() as u64;
                 let kept = entries.iter().filter(|(id, _)| !lost.contains(id));
                 self.found.extend(kept.map(|(id, entry)| (*id, entry.version())));
-                entries.iter().for_each(|(id, entry)| self.was_decided(*id, entry.version()));
+                for (id, entry) in &entries {
+                    self.was_decided(*id, entry.version());
+                }
             }
         }
         match believed(segment.decisions(), &mut flaw)? {

@@ -80,7 +80,8 @@ fn next_group(file: &dyn File, home: Home, offset: u64, components: u32) -> Stor
 fn keys_bytes(bytes: &[u8]) -> Option<usize> {
     let count = Cursor::new(bytes).u32().ok()? as usize;
     let states = 4 + count.checked_mul(16)?;
-    let live = bytes.get(states..states + count)?.iter().filter(|state| **state == group::LIVE).count();
+    let is_live = |state: &&u8| **state == group::LIVE;
+    let live = bytes.get(states..states + count)?.iter().filter(is_live).count();
     let links_at = states + count + live * 16;
     let links = Cursor::new(bytes.get(links_at..)?).u32().ok()? as usize;
     Some(links_at + 4 + links * 8 + SEAL_BYTES)
