@@ -139,6 +139,8 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         "orphan" => {
             // A slow job has a long life after its node, and one that was only begun still has all its files to open.
             (tuning.job_latency.max, tuning.query_latency.max) = (Time::millis(20), Time::millis(20));
+            // And the next life flushes, and gives numbers, while it is still there.
+            (params.flush_records, params.flush_slice_bytes) = (dice.between(1, 2) as usize, 1 << 20);
             let (hit, nth) = (dice.between(1, 3) as u32, dice.between(1, 40).min(dice.between(1, 40)) as u32);
             let at = Trigger::Beyond { name: "compact.begun".into(), hit, nth, after: dice.percent(50) };
             let mut faults = vec![Fault::new(1, FaultKind::JobOrphan, at)];

@@ -4,6 +4,8 @@
 //! with a line. It is killed while an operation is under way: then nobody knows whether that took effect, and asking again
 //! under the same retry id must have it take effect once, whichever it was.
 
+#![allow(clippy::disallowed_methods, reason = "a process is killed at a moment of the clock, and read by a thread")]
+
 use std::{
     cell::Cell,
     collections::BTreeMap,
@@ -31,7 +33,7 @@ use stormproof_engine::{
 /// Names the directory to the process that is the engine.
 const DIR: &str = "STORMPROOF_MODEL_DIR";
 /// Longer than any operation of this size takes on any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const KEYS: u64 = 24;
 
 #[derive(Clone, Debug)]
