@@ -15,7 +15,7 @@ use std::{ops::Range, sync::Arc};
 
 use stormproof_contract::{Effects, JobEnd, JobId, Tick};
 
-use super::{away::away_after_merge, node::MemoryNode, op::Reply, view::View};
+use super::{away::away_after_merge, maintain::Leftovers, node::MemoryNode, op::Reply, view::View};
 use crate::store::{
     StoreResult,
     compact::{Decision, Made, Merge, Outcome},
@@ -174,7 +174,7 @@ impl MemoryNode {
         }
         self.send_away(&mut next, &self.manifest.current().segments);
         self.views.publish(next);
-        self.sweep_segments();
+        self.leftovers.push_back(Leftovers::Segments);
         let _ = self.disk.point(POINTS[2]);
         Ok(())
     }

@@ -13,13 +13,16 @@
 //! until another one is in force; only then is a segment that it does not name removed. What the log still has to say is not
 //! lost on a participant: the files stay while one of them was not told the end of a transaction.
 //!
+//! What is not needed any more is removed in the settlings after that, one kind in each: removing a file can take as long as
+//! writing one.
+//!
 //! An attempt that fails is repeated with what is frozen, so that failures, however many, begin one file of the log.
 
 use std::sync::Arc;
 
 use stormproof_contract::{Effects, Tick};
 
-use super::{node::MemoryNode, op::Reply, view::View};
+use super::{maintain::Leftovers, node::MemoryNode, op::Reply, view::View};
 use crate::{
     ids::RecordId,
     store::{
@@ -61,7 +64,7 @@ impl Writing {
         let mut left = bytes;
         for (id, entry) in view.records.range_from(self.next) {
             if left == 0 {
-                return Ok(false);
+                return self.writer.sync().map(|()| false);
             }
             self.writer.push(id, entry)?;
             left = left.saturating_sub(entry.weight());
@@ -176,6 +179,7 @@ impl MemoryNode {
         self.send_away(&mut next, &self.manifest.current().segments);
         self.views.publish(next);
         self.l1.rebase(frozen.lsn, flush.delta_rows);
+        self.leftovers.extend([Leftovers::Log, Leftovers::L1]);
         let _ = self.disk.point(POINTS[3]);
         Ok(())
     }

@@ -92,9 +92,6 @@ impl L1Files {
             (self.base, self.upto) = (flushed, self.upto.max(flushed));
             (self.base_rows, self.delta_rows) = (0, self.delta_rows.saturating_sub(delta_rows));
         }
-        if let Ok(found) = l1::list(&*self.disk) {
-            self.sweep(&found);
-        }
     }
 
     /// Gives what was voted its name.
@@ -161,6 +158,13 @@ impl L1Files {
         disk.point(POINTS[3])?;
         self.sweep(&l1::list(&*disk)?);
         Ok(())
+    }
+
+    /// Looks for files that are not of the present base and its deltas, and removes them.
+    pub(super) fn sweep_all(&self) {
+        if let Ok(found) = l1::list(&*self.disk) {
+            self.sweep(&found);
+        }
     }
 
     /// Removes the files that are not of the present base and its deltas. What cannot be removed is left: nothing

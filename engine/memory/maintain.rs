@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use stormproof_contract::Effects;
+use stormproof_contract::{Effects, Tick};
 
 use super::{node::MemoryNode, op::Reply};
 use crate::{
@@ -15,10 +15,23 @@ use crate::{
     store::{StoreResult, TransactionId},
 };
 
+/// Files of a kind that nothing needs any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Leftovers {
+    /// Files of the log that were flushed.
+    Log,
+    /// Files of the index from before a flush.
+    L1,
+    /// Segments that were merged.
+    Segments,
+}
+
 impl MemoryNode {
     /// Does what is due.
     pub(super) fn maintain(&mut self, out: &mut Effects<Reply>) {
-        if self.flush_due().is_some() {
+        if let Some(leftovers) = self.leftovers.pop_front() {
+            self.remove_leftovers(leftovers);
+        } else if self.flush_due().is_some() {
             self.go_on_flushing(out);
         }
         let now = self.clock.now();
@@ -38,6 +51,21 @@ impl MemoryNode {
         if self.again_at.is_none() && (self.wants_flush() || self.wants_merge()) {
             // In a batch of its own, so that the answers of this one need not wait for it.
             self.again_at = Some(now);
+        }
+    }
+
+    /// When the next leftovers are to be removed: at once, if there are any.
+    pub(super) fn leftovers_due(&self) -> Option<Tick> {
+        (!self.leftovers.is_empty()).then_some(Tick(0))
+    }
+
+    /// What cannot be removed now, the next boot removes.
+    fn remove_leftovers(&mut self, leftovers: Leftovers) {
+        match leftovers {
+            Leftovers::L1 => self.l1.sweep_all(),
+            Leftovers::Log if self.manifest.is_certain() => drop(self.log.sweep(self.manifest.current())),
+            Leftovers::Log => {}
+            Leftovers::Segments => self.sweep_segments(),
         }
     }
 

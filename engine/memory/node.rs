@@ -8,7 +8,7 @@
 //! Invariants: the published view is the log's effect up to its last durable frame; no answer that a crash could make
 //! untrue leaves the node; once halted, it does nothing more.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use stormproof_contract::{Clock, Disk, Effects, Input, Node, Reader, RequestId, Tick};
 
@@ -22,6 +22,7 @@ use super::{
     flush::Flush,
     health::Scrub,
     l1::L1Files,
+    maintain::Leftovers,
     op::{Op, Refusal, Reply, Transaction, Unavailable},
     query::Queries,
     view::Published,
@@ -65,6 +66,8 @@ pub struct MemoryNode {
     pub(super) owed: redrive::Redrive<TransactionId>,
     /// The next segment's number.
     pub(super) next_segment: SegmentNo,
+    /// What is to be removed, in this order.
+    pub(super) leftovers: VecDeque<Leftovers>,
     /// What is frozen to be flushed.
     pub(super) flush: Option<Flush>,
     pub(super) compaction: Compaction,
@@ -134,8 +137,15 @@ impl Node for MemoryNode {
             return None;
         }
         let notes = (!self.boot_notes.is_empty()).then_some(Tick(0));
-        let due =
-            [self.ask_at, self.again_at, self.writes.due(), self.health.due(), self.compaction_due(), self.flush_due()];
+        let due = [
+            self.ask_at,
+            self.again_at,
+            self.writes.due(),
+            self.health.due(),
+            self.compaction_due(),
+            self.flush_due(),
+            self.leftovers_due(),
+        ];
         notes.into_iter().chain(due.into_iter().flatten()).min()
     }
 

@@ -9,7 +9,10 @@
 //! Every step changes nothing but what the steps before it have settled, so a crash in the middle, and another recovery
 //! after it, ends in the same state.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effect, Effects};
 
@@ -262,6 +265,7 @@ impl Opening<'_> {
             scrub: Scrub::default(),
             owed,
             next_segment: flush::first_segment(*incarnation),
+            leftovers: VecDeque::new(),
             flush: None,
             compaction: Compaction::default(),
             merge_pause: Pause::default(),

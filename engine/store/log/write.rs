@@ -154,9 +154,9 @@ impl Log {
         Ok(self.current.no)
     }
 
-    /// Drops the files before one that was [begun](Self::begin_file), unless they are to be kept: `change` puts into the
+    /// Lets go of the files before one that was [begun](Self::begin_file), unless they are to be kept: `change` puts into the
     /// manifest what holds their effect from now on. A failure leaves it open whether that is so, as
-    /// [`ManifestFile::install`] says, and all files where they are.
+    /// [`ManifestFile::install`] says. The files stay where they are until the next [sweep](Self::sweep).
     pub fn drop_before(
         &self,
         first: LogNo,
@@ -169,14 +169,12 @@ impl Log {
                 manifest.logs.retain(|no| *no >= first);
             }
             change(manifest);
-        })?;
-        // What stays now goes with the next recovery.
-        let _ = self.sweep(manifest.current());
-        Ok(())
+        })
     }
 
-    /// Removes log files that the manifest does not name, but for one that it is about to.
-    fn sweep(&self, manifest: &Manifest) -> StoreResult<()> {
+    /// Removes log files that the manifest does not name, but for one that it is about to. It must be
+    /// [certain](ManifestFile::is_certain) that no other is found. What cannot be removed now goes with the next recovery.
+    pub fn sweep(&self, manifest: &Manifest) -> StoreResult<()> {
         let next = self.successor.as_ref().map(|file| file.no);
         sweep(&*self.disk, |no| manifest.logs.contains(&no) || next == Some(no))
     }

@@ -66,6 +66,11 @@ impl SegmentWriter {
         if self.gathered.is_full() { self.write_group() } else { Ok(()) }
     }
 
+    /// Makes durable what was written so far, so that completing it does not take as long as all of it.
+    pub fn sync(&self) -> StoreResult<()> {
+        Ok(self.file.sync()?)
+    }
+
     /// Completes the segment as of a frame of the log, with what its frames decided in their order, and makes it durable
     /// with its name.
     pub fn finish(mut self, upto: Lsn, decisions: &[Decided]) -> StoreResult<SegmentName> {
