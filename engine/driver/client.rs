@@ -3,15 +3,18 @@
 //! What a node's reader can answer is answered on the caller's own thread, from the newest view, beside the writer.
 //! All else goes to the writer and the caller waits for the reply.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
-    mpsc::{Receiver, SyncSender, sync_channel},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    time::Instant,
 };
 
 use stormproof_contract::{Node, OpId, Query, Reader, Reads, RequestId, Want};
 
-use super::host::{Mail, Stop};
+use super::host::{Mail, Note, Observer, Stop};
 
 /// Asks one node. Cheap to clone, and shared by any number of threads.
 pub struct Client<N: Node> {
@@ -21,6 +24,8 @@ pub struct Client<N: Node> {
     /// The next operation's id. It starts at a random number, so that a node which remembers operations over restarts
     /// does not take a new one for an old.
     pub(super) next_op: Arc<AtomicU64>,
+    /// Hears how long calls took.
+    pub(super) observer: Option<Observer>,
 }
 
 /// Why a call has no reply.
@@ -44,6 +49,16 @@ impl<N: Node> Client<N> {
     /// Makes one attempt at an operation; a retry has the same `id.op` and the next `attempt`. If two calls use one
     /// `id` at the same time, the later one gets the reply and the earlier one [`CallError::Unknown`].
     pub fn attempt(&self, id: RequestId, op: N::Op) -> Result<N::Reply, CallError> {
+        let Some(observer) = &self.observer else { return self.ask(id, op) };
+        let (kind, began) = (N::kind(&op), Instant::now());
+        #[cfg(feature = "telemetry")]
+        let _span = tracing::debug_span!("request", request = id.op.0, attempt = id.attempt, kind).entered();
+        let reply = self.ask(id, op);
+        observer(&Note::Answered { id, kind, took: began.elapsed(), known: reply.is_ok() });
+        reply
+    }
+
+    fn ask(&self, id: RequestId, op: N::Op) -> Result<N::Reply, CallError> {
         if let Some(query) = self.reader.as_ref().and_then(|reader| reader.start(&op)) {
             return self.query(query);
         }
@@ -107,6 +122,7 @@ impl<N: Node> Clone for Client<N> {
             reader: self.reader.clone(),
             stopped: Arc::clone(&self.stopped),
             next_op: Arc::clone(&self.next_op),
+            observer: self.observer.clone(),
         }
     }
 }

@@ -51,6 +51,17 @@ pub enum Note<'a> {
         /// Numbers that belong to it.
         values: &'a [(&'static str, u64)],
     },
+    /// A call has ended. Told on the caller's own thread, unlike all else.
+    Answered {
+        /// Which attempt at which operation.
+        id: RequestId,
+        /// What kind of operation it was: see [`Node::kind`].
+        kind: &'static str,
+        /// How long the caller waited.
+        took: Duration,
+        /// Whether it was told anything.
+        known: bool,
+    },
     /// The node sent a message. A host of one node has no peers: it was dropped, as a network may.
     NoPeer {
         /// Whom it was for.
@@ -70,7 +81,7 @@ pub enum Note<'a> {
     },
 }
 
-/// Hears notes, on the writer's thread: it must be quick, and must not call the node.
+/// Hears notes, on the writer's thread and on those of callers: it must be quick, and must not call the node.
 pub type Observer = Arc<dyn Fn(&Note<'_>) + Send + Sync>;
 
 /// How a node stopped.
@@ -162,6 +173,7 @@ pub(super) fn start<N: Node + 'static>(start: Start<N>) -> std::io::Result<Runni
         reader: start.node.reader(),
         stopped: Arc::clone(&stopped),
         next_op: Arc::new(AtomicU64::new(start.first_op)),
+        observer: start.observer.clone(),
     };
     let mut writer = Writer {
         mail,

@@ -12,6 +12,7 @@
 //! | `disk`, `file`, `errno` | the contract's disk on a directory of Linux or another Unix |
 //! | `clock` | the machine's two clocks |
 //! | `command` | the command `stormproof-engine` |
+//! | `telemetry` | metrics and traces of what a node does, and an endpoint for Prometheus (a feature) |
 //! | `fvecs` | vectors from a file of the usual format |
 //! | `failpoints` | faults at named places of a real process |
 //! | `jobs`, `job_child`, `frames` | long work in a thread or a child process: the host's side, the job's, and the bytes between |
@@ -41,6 +42,8 @@ mod host;
 mod job_child;
 mod jobs;
 mod open;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 
 pub use client::{CallError, Client};
 pub use clock::RealClock;

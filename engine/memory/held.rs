@@ -16,7 +16,10 @@ use super::{
     op::{Refusal, Reply, Transaction, Unavailable},
 };
 use crate::{
-    protocol::degrade::{Input, Level, Output},
+    protocol::{
+        breaker,
+        degrade::{Input, Level, Output},
+    },
     store::RetryId,
 };
 
@@ -85,8 +88,9 @@ impl MemoryNode {
         if self.writes.due().is_none_or(|due| due > now) {
             return;
         }
-        let mut said = Vec::new();
+        let (mut said, before) = (Vec::new(), self.writes.breaker());
         self.writes.step(Input::Boundary(now), &mut said);
+        self.note_breaker(before, out);
         let Some(Output::Try(writes)) = said.pop() else { return };
         assert!(self.open.joined.is_empty(), "arrivals are a batch of their own");
         // Leftovers that could not be removed may be why the disk is full.
@@ -133,6 +137,19 @@ impl MemoryNode {
         true
     }
 
+    /// Notes the state of the breaker, unless it is of the kind that it was.
+    fn note_breaker(&self, before: breaker::State, out: &mut Effects<Reply>) {
+        let number = |state| match state {
+            breaker::State::Closed { .. } => 0,
+            breaker::State::Open { .. } => 1,
+            breaker::State::HalfOpen { .. } => 2,
+        };
+        let (before, now) = (number(before), number(self.writes.breaker()));
+        if before != now {
+            out.note("breaker", &[("state", now)]);
+        }
+    }
+
     /// Takes note of how a batch ended.
     pub(super) fn hear_of_batch(&mut self, ended: Ended, out: &mut Effects<Reply>) {
         let input = match ended {
@@ -140,8 +157,9 @@ impl MemoryNode {
             Ended::Off => Input::Failed(self.clock.now()),
             Ended::Unwritten | Ended::Doubtful => return,
         };
-        let mut said = Vec::new();
+        let (mut said, before) = (Vec::new(), self.writes.breaker());
         self.writes.step(input, &mut said);
+        self.note_breaker(before, out);
         for output in said {
             match output {
                 Output::Changed(Level::Normal) => out.note("degraded.over", &[]),

@@ -24,7 +24,7 @@
 //! # Notes
 //! A node tells its observer: `commit.batch` {lsn, n}, `conflict`, `retry.deduplicated`, `l1.stale` {upto},
 //! `l1.repaired`, `l1.rebuilt` {lsn}, `l1.merged` {lsn}, `flush` {lsn, records}, `flush.failed`,
-//! `degraded`, `degraded.over`, `write.queued` {ahead}, `write.turned_away`, `write.drained` {n},
+//! `breaker` {state: 0 closed, 1 open, 2 half open}, `degraded`, `degraded.over`, `write.queued` {ahead}, `write.turned_away`, `write.drained` {n},
 //! `health.missed` {check}, `health.alert` {check}, `health.clear` {check}, `health.damaged` {segment, group},
 //! `compacted` {segments, entries}, `compaction.failed` {damaged},
 //! `log.tail_truncated` {lsn}, `recover.redone` {n},

@@ -153,6 +153,10 @@ impl Node for MemoryNode {
         Some(Arc::clone(&self.queries) as Arc<dyn Reader<Op, Reply>>)
     }
 
+    fn kind(op: &Op) -> &'static str {
+        op.kind()
+    }
+
     fn inspect(&self, _ask: &()) -> Option<Facts> {
         self.shown.as_ref().map(|shown| Facts::of(self, shown))
     }

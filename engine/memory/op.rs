@@ -58,6 +58,20 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// What kind it is, in a word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Op::Commit(_) => "commit",
+            Op::Get { .. } => "get",
+            Op::Count => "count",
+            Op::Range { .. } => "range",
+            Op::Walk { .. } => "walk",
+            Op::Search { .. } => "search",
+        }
+    }
+}
+
 /// Changes to be made together, if what they rest on still holds.
 ///
 /// A record is named at most once among inserts, upserts and deletes.

@@ -121,7 +121,7 @@ fn pass_on(note: &Note<'_>) {
             Stop::Panicked { message } => How::Panicked(message.to_string()),
         })),
         // This engine has no peers, and its jobs listen.
-        Note::NoPeer { .. } | Note::DeafJob { .. } => Ok(()),
+        Note::NoPeer { .. } | Note::DeafJob { .. } | Note::Answered { .. } => Ok(()),
     };
     // The parent is gone: its end of the other pipe closes as well, which ends this process.
     let _ = said;

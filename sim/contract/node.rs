@@ -48,6 +48,12 @@ pub trait Node: Send + 'static {
         None
     }
 
+    /// What kind of operation this is, in a word: by it, a host tells measurements apart.
+    fn kind(op: &Self::Op) -> &'static str {
+        let _ = op;
+        "operation"
+    }
+
     /// Answers an invariant's question about the state in memory. Touches no disk, changes nothing.
     fn inspect(&self, ask: &Self::Ask) -> Option<Self::Facts> {
         let _ = ask;

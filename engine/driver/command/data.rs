@@ -18,7 +18,7 @@ use stormproof_contract::Disk;
 
 use super::{CommandError, NODE_DIR, RealDisk};
 use crate::{
-    driver::{Client, Fvecs, JobCommand, Options, Running, Stop, open},
+    driver::{Client, Fvecs, JobCommand, Observer, Options, Running, Stop, open},
     memory::{Config, Draft, Engine, MemoryNode, Metric, Op, Record, RecordId, Reply, RetryId, Transaction},
     store::{
         DigestBuilder, l1,
@@ -39,6 +39,8 @@ pub(super) struct Opening {
     pub(super) dir: PathBuf,
     /// See [`Config::l1_bytes`].
     pub(super) l1_bytes: u64,
+    /// Hears what the store does.
+    pub(super) observer: Option<Observer>,
 }
 
 /// What to load.
@@ -72,7 +74,8 @@ fn config_of(dir: &Path, manifest: &Manifest) -> Result<Config, CommandError> {
 }
 
 pub(super) fn start(opening: &Opening, config: Config) -> Result<Store, CommandError> {
-    let options = Options { job_command: JobCommand::ThisProgram, ..Options::default() };
+    let options =
+        Options { job_command: JobCommand::ThisProgram, observer: opening.observer.clone(), ..Options::default() };
     let config = Config { l1_bytes: opening.l1_bytes, ..config };
     Ok(open(&Engine, &config, &opening.dir, options)?)
 }

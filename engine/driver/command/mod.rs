@@ -33,6 +33,8 @@ use super::{
     open::{LOCK_FILE, NODE_DIR},
     run_job_child,
 };
+#[cfg(feature = "telemetry")]
+use super::{Observer, telemetry};
 use crate::{
     memory::{Engine, Refusal, Reply},
     store::{StoreError, inspect::Kind},
@@ -47,6 +49,10 @@ struct Arguments {
     /// How many MiB of flushed vectors are kept in memory while the store is open; a search reads the others
     #[arg(long, global = true, default_value_t = 1024, value_name = "MIB")]
     index_mib: u64,
+    /// Serve metrics for Prometheus at this address, such as 127.0.0.1:9464, while the store is open
+    #[cfg(feature = "telemetry")]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    metrics: Option<std::net::SocketAddr>,
 }
 
 #[derive(Subcommand)]
@@ -217,6 +223,9 @@ enum CommandError {
     TooManyIds,
     #[error("{}: {source}", dir.display())]
     Unread { dir: PathBuf, source: std::io::Error },
+    #[cfg(feature = "telemetry")]
+    #[error("{address}: no metrics can be served: {source}")]
+    Endpoint { address: std::net::SocketAddr, source: std::io::Error },
     #[error("cannot write what was found: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -233,6 +242,8 @@ impl CommandError {
             | CommandError::Fvecs(_)
             | CommandError::TooManyIds
             | CommandError::Dim { .. } => 2,
+            #[cfg(feature = "telemetry")]
+            CommandError::Endpoint { .. } => 3,
             CommandError::InUse(_)
             | CommandError::Disk { .. }
             | CommandError::Store { .. }
@@ -267,9 +278,14 @@ pub fn main() -> ExitCode {
     })
 }
 
-fn dispatch(Arguments { command, index_mib }: Arguments) -> Result<ExitCode, CommandError> {
-    let opening = |dir| data::Opening { dir, l1_bytes: index_mib.saturating_mul(1 << 20) };
-    match command {
+fn dispatch(arguments: Arguments) -> Result<ExitCode, CommandError> {
+    let l1_bytes = arguments.index_mib.saturating_mul(1 << 20);
+    #[cfg(feature = "telemetry")]
+    let (observer, _endpoint) = arguments.metrics.map(watch).transpose()?.unzip();
+    #[cfg(not(feature = "telemetry"))]
+    let observer = None;
+    let opening = |dir| data::Opening { dir, l1_bytes, observer: observer.clone() };
+    match arguments.command {
         Command::Verify { dir, json } => verify::run(&dir, json),
         Command::Repair { dir, dry_run, json } => repair::run(&dir, dry_run, json),
         Command::Inspect { kind, file, json } => inspect::run(kind.into(), &file, json),
@@ -283,6 +299,16 @@ fn dispatch(Arguments { command, index_mib }: Arguments) -> Result<ExitCode, Com
         }
         Command::Stats { dir, json } => data::stats(&opening(dir), json),
     }
+}
+
+/// Serves metrics of what the observer is told.
+#[cfg(feature = "telemetry")]
+fn watch(address: std::net::SocketAddr) -> Result<(Observer, telemetry::Endpoint), CommandError> {
+    let failed = |source| CommandError::Endpoint { address, source };
+    let metrics = telemetry::install().map_err(|error| failed(std::io::Error::other(error)))?;
+    let endpoint = telemetry::serve(address, metrics).map_err(failed)?;
+    eprintln!("metrics are at http://{}/metrics", endpoint.address());
+    Ok((telemetry::observer(), endpoint))
 }
 
 impl From<FileKind> for Kind {
