@@ -23,10 +23,10 @@ use std::{
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use stormproof_contract::{Disk, Open};
+use stormproof_contract::{Disk, Open, Tick};
 use stormproof_engine::{
     driver::{self, CallError, Client, Note, RealDisk},
-    memory::{Config, Draft, Engine, MemoryNode, Op, RecordId, Reply, RetryId, Transaction},
+    memory::{Config, Draft, Engine, HealthConfig, MemoryNode, Op, RecordId, Reply, RetryId, Transaction},
 };
 
 use crate::scan::uniform;
@@ -51,6 +51,8 @@ pub struct Plan {
     pub turns: u32,
     /// How long a turn of the engine is.
     pub turn: Duration,
+    /// How often the engine looks whether all is well; 0: never.
+    pub health: Duration,
 }
 
 /// What a number of writers came to.
@@ -135,7 +137,9 @@ fn measure_row(plan: &Plan, dir: &Path, writers: usize) -> Result<Row, CommitErr
     let mut base = Baseline::new(&dir.join("baseline"))?;
     let mut sums = Sums::new();
     let batches = Arc::new(Mutex::new(Vec::new()));
-    let node = driver::open(&Engine, &Config::default(), &dir.join("engine"), options(Arc::clone(&batches)))?;
+    let every = Tick(u64::try_from(plan.health.as_nanos()).unwrap_or(u64::MAX));
+    let config = Config { health: HealthConfig { every, ..HealthConfig::default() }, ..Config::default() };
+    let node = driver::open(&Engine, &config, &dir.join("engine"), options(Arc::clone(&batches)))?;
     let mut writing = Writing { client: node.client(), vectors: &vectors, batches: &batches, next: 1 };
     // The first turn is not counted: it grows what has to grow, and shows how long a transaction is.
     let first = writing.turn(writers, plan.turn / 4)?;
@@ -348,7 +352,13 @@ mod tests {
     #[test]
     fn every_commit_is_in_a_batch_and_the_baseline_repeats_the_batches() {
         let dir = tempfile::tempdir().expect("a directory");
-        let plan = Plan { dir: dir.path().into(), writers: vec![1, 3], turns: 2, turn: Duration::from_millis(40) };
+        let plan = Plan {
+            dir: dir.path().into(),
+            writers: vec![1, 3],
+            turns: 2,
+            turn: Duration::from_millis(40),
+            health: Duration::ZERO,
+        };
         let mut said = 0;
         let rows = measure(&plan, |_| said += 1).expect("measured");
         assert_eq!((rows.len(), said), (2, 2));

@@ -50,6 +50,9 @@ enum What {
         /// Milliseconds of a turn
         #[arg(long, default_value_t = 1_000)]
         turn_ms: u64,
+        /// Milliseconds between two health checks; 0: none
+        #[arg(long, default_value_t = 30_000)]
+        health_ms: u64,
     },
     /// Searches of the exact index
     Scan {
@@ -69,9 +72,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let printed = match &cli.what {
         What::World { round_trips, referees } => world(cli.json, *round_trips, referees.as_deref()),
-        What::Commit { dir, writers, turns, turn_ms } => {
-            let turn = Duration::from_millis(*turn_ms);
-            commit(cli.json, &Plan { dir: dir.clone(), writers: writers.clone(), turns: *turns, turn })
+        What::Commit { dir, writers, turns, turn_ms, health_ms } => {
+            let (turn, health) = (Duration::from_millis(*turn_ms), Duration::from_millis(*health_ms));
+            commit(cli.json, &Plan { dir: dir.clone(), writers: writers.clone(), turns: *turns, turn, health })
         }
         What::Scan { rows, turns } => scan(cli.json, rows, (*turns).into()),
     };
