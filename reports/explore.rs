@@ -88,7 +88,8 @@ impl Explored<'_> {
                 let name = format!("{}:{} ({})", self.report.suite, workload.seed, workload.case);
                 let numbers = [depth.points, depth.states, depth.executed, depth.saved, depth.left_out];
                 let which = if place == 0 { "in the run" } else { "in recovery" };
-                let known = [name, count(workload.operations), which.into()];
+                let how = if workload.kills_only { format!("{which}, kills only") } else { which.into() };
+                let known = [name, count(workload.operations), how];
                 rows.push(known.into_iter().chain(numbers.map(count)).collect());
             }
         }
@@ -110,9 +111,13 @@ impl Explored<'_> {
             count(self.report.bound)
         );
         let left = match left_out {
-            0 => "nothing, for these workloads".into(),
+            0 => "nothing, for these workloads".to_owned(),
             some => format!("at least {} by the bound: NOT all states were looked at", plural(some, "state")),
         };
+        let lying = self.report.workloads.iter().any(|workload| workload.kills_only);
+        let power =
+            if lying { "; power loss where the disk lies, which may take the last trace of the lie" } else { "" };
+        let left = format!("{left}{power}");
         let recoveries = format!("{} run, {} saved by what they have in common", count(executed), count(saved));
         [("profile", profile.into()), ("explored", looked), ("recoveries", recoveries), ("left out", left)]
     }

@@ -71,6 +71,17 @@ fn an_exploration_that_the_bound_has_cut_says_so() {
     assert!(said(&output).contains("NOT all states were looked at"), "{}", said(&output));
 }
 
+/// A write that the disk has lost, and the power loss that takes what was made of it: nothing is left that could show it.
+#[test]
+fn a_disk_that_lies_is_explored_without_power_loss_and_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = stormproof_in(dir.path(), &["explore", "wal/lying-disk", "--ops", "6", "--json", "e.json"]);
+    assert_eq!(code(&output), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("kills only"), "{}", said(&output));
+    let report = read(&dir.path().join("e.json"));
+    assert_eq!(report["workloads"][0]["kills_only"], true, "{report}");
+}
+
 #[test]
 fn exploring_nothing_in_particular_is_wrong_use() {
     let wrong: [&[&str]; 5] = [

@@ -106,6 +106,11 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Whether the disk calls something durable that it never had.
+    pub fn is_lie(self) -> bool {
+        matches!(self, FaultKind::LostWrite | FaultKind::MisdirectedWrite | FaultKind::TornWrite)
+    }
+
     /// Every kind there is.
     pub const ALL: [FaultKind; 41] = {
         #[allow(clippy::enum_glob_use, reason = "a list of all that there is")]

@@ -62,14 +62,16 @@ impl Candidates {
         let told = told(spot);
         let mut found = Vec::new();
         found.push((FaultKind::Kill, spot.disk.digest(), given.to_vec()));
-        let counted = enumerate(&[], scene.bound, |mut script: Script| {
-            let mut disk = (*spot.disk).clone();
-            disk.lose_power(&mut script);
-            let asked = script.into_asked();
-            found.push((FaultKind::PowerLoss, disk.digest(), [given, &answers(&asked)].concat()));
-            asked
-        });
-        self.left_out += counted.left_out;
+        if !kills_only(scene.faults) {
+            let counted = enumerate(&[], scene.bound, |mut script: Script| {
+                let mut disk = (*spot.disk).clone();
+                disk.lose_power(&mut script);
+                let asked = script.into_asked();
+                found.push((FaultKind::PowerLoss, disk.digest(), [given, &answers(&asked)].concat()));
+                asked
+            });
+            self.left_out += counted.left_out;
+        }
         for (kind, image, answers) in found {
             let how = if scene.alone { 0 } else { kind as u64 };
             let key = mix(mix(image, told), how);
@@ -95,6 +97,11 @@ impl Candidates {
         });
         self.list[place].times += 1;
     }
+}
+
+/// See [`WorkloadReport::kills_only`](super::WorkloadReport::kills_only).
+pub(super) fn kills_only(faults: &[Fault]) -> bool {
+    faults.iter().any(|fault| fault.kind.is_lie())
 }
 
 /// What the world has been told, and who will boot.

@@ -31,7 +31,7 @@ use std::{
     time::Instant,
 };
 
-use candidates::{Candidate, Candidates, Scene};
+use candidates::{Candidate, Candidates, Scene, kills_only};
 use enumerate::{Counted, answers, enumerate};
 pub use report::{DepthReport, ExploreReport, Found, WorkloadReport};
 
@@ -218,6 +218,7 @@ impl Trip<'_> {
             case: self.plan.case.clone(),
             seed: self.plan.seed,
             operations: storm as u64,
+            kills_only: kills_only(&self.plan.faults),
             depths: Vec::new(),
         };
         let mut known = BTreeMap::new();

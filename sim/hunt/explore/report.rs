@@ -35,6 +35,9 @@ pub struct WorkloadReport {
     pub seed: u64,
     /// Operations of its clients while crashes strike.
     pub operations: u64,
+    /// Whether power was never lost, because the workload's disk lies: where it keeps what it was never given, a power loss may
+    /// take the last trace of it, and no system could tell.
+    pub kills_only: bool,
     /// One entry for each crash in a row: the first, and the one during the recovery from it.
     pub depths: Vec<DepthReport>,
 }
