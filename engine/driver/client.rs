@@ -54,7 +54,7 @@ impl<N: Node> Client<N> {
         #[cfg(feature = "telemetry")]
         let _span = tracing::debug_span!("request", request = id.op.0, attempt = id.attempt, kind).entered();
         let reply = self.ask(id, op);
-        observer(&Note::Answered { id, kind, took: began.elapsed(), known: reply.is_ok() });
+        observer(&Note::Answered { id, kind, took: began.elapsed(), known: !matches!(reply, Err(CallError::Unknown)) });
         reply
     }
 

@@ -59,7 +59,7 @@ pub enum Note<'a> {
         kind: &'static str,
         /// How long the caller waited.
         took: Duration,
-        /// Whether it was told anything.
+        /// Whether its outcome is known: it was told, or was not let in.
         known: bool,
     },
     /// The node sent a message. A host of one node has no peers: it was dropped, as a network may.

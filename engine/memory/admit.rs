@@ -143,11 +143,11 @@ impl State<'_> {
         Err(Obstacle { answer: Reply::Unavailable(Unavailable::ReadOnly), lasting: true })
     }
 
-    /// What the transaction writes. Each version is one above the last of its record, which a deleted record keeps; or
-    /// above that of every record whose removal was forgotten.
+    /// What the transaction writes. Each version is above the last of its record, which a deleted record keeps, and above the
+    /// floor: above that of every record whose removal was forgotten, and of every writing that a repair has given up.
     pub(super) fn writes(&self, transaction: &Transaction, now: WallTime) -> StoreResult<Vec<Write>> {
         let floor = self.view.version_floor;
-        let next = |stamp: Option<Stamp>| Version(stamp.map_or(floor, |stamp| stamp.version).0 + 1);
+        let next = |stamp: Option<Stamp>| Version(stamp.map_or(floor, |stamp| stamp.version.max(floor)).0 + 1);
         let put = |draft: &Draft| {
             let stamp = self.stamp(draft.id)?;
             let created_at = stamp.and_then(|stamp| stamp.created_at).unwrap_or(now);

@@ -112,6 +112,9 @@ type Place = (usize, usize);
 impl AwayScan {
     /// Takes what was read, and states what is to be read next. True once all rows were compared.
     pub(super) fn step(&mut self, view: &View, scan: &mut Scan, io: &mut Reads) -> StoreResult<bool> {
+        if scan.wants_none() {
+            return Ok(true);
+        }
         let mut got = io.take().into_iter();
         let mut next_read = || got.next().expect("each read that was stated has its answer");
         match std::mem::take(&mut self.reading) {
@@ -122,7 +125,8 @@ impl AwayScan {
                     let it = &view.segments[segment];
                     let keys = match known {
                         Some(keys) => keys,
-                        None => view.keep_keys(it, group, it.keys(group, &next_read()?)?),
+                        // Not to be held: one search would drive out all that commits and gets have read.
+                        None => Arc::new(it.keys(group, &next_read()?)?),
                     };
                     if has_away(view, &keys) {
                         let span = it.rows_span(group);
@@ -137,7 +141,7 @@ impl AwayScan {
             }
             Reading::Rows(groups) => {
                 for ((segment, group), keys) in groups {
-                    compare(&view.segments[segment], group, &keys, &next_read()?, scan)?;
+                    compare(view, (segment, group), &keys, &next_read()?, scan)?;
                 }
             }
         }
@@ -173,10 +177,11 @@ fn has_away(view: &View, keys: &Keys) -> bool {
     (0..keys.len()).any(|at| keys.row(at).is_some() && view.index.is_away(keys.id(at), keys.version(at)))
 }
 
-/// Compares the rows of a group.
-fn compare(segment: &Segment, group: usize, keys: &Keys, bytes: &[u8], scan: &mut Scan) -> StoreResult<()> {
+/// Compares the rows of a group that count: damage of one that does not is nobody's business here.
+fn compare(view: &View, (segment, group): Place, keys: &Keys, bytes: &[u8], scan: &mut Scan) -> StoreResult<()> {
+    let segment = &view.segments[segment];
     for at in 0..keys.len() {
-        let Some(row) = keys.row(at) else { continue };
+        let Some(row) = keys.row(at).filter(|_| view.index.is_away(keys.id(at), keys.version(at))) else { continue };
         let vector = segment.vector_among(group, keys, at, bytes)?;
         let foreign = |error| foreign(segment, segment.row_span(group, row).offset, error);
         scan.offer(keys.id(at), keys.version(at), &vector).map_err(foreign)?;

@@ -48,7 +48,12 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    fn lengthen(&mut self, now: Tick, first: Tick) {
+    /// When it is over.
+    pub(super) fn until(self) -> Tick {
+        self.until
+    }
+
+    pub(super) fn lengthen(&mut self, now: Tick, first: Tick) {
         self.until = now + Tick(first.0.saturating_mul(1 << self.failures.min(9)));
         self.failures += 1;
     }

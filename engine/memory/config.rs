@@ -41,7 +41,8 @@ pub struct Config {
     /// When segments are merged.
     pub compaction: MergeRules,
     /// How many bytes of vectors of what was flushed the exact index keeps in memory: of the newest segments; a search reads
-    /// the others. Without effect in [`L1Persist::Rewrite`], which has to have all that it writes.
+    /// the others. Rows that were replaced lately, and 64 MiB for the next ones, come on top, and short vectors take 128 bytes.
+    /// Without effect in [`L1Persist::Rewrite`], which has to have all that it writes.
     pub l1_bytes: u64,
     /// How many bytes of keys of segments are kept in memory.
     pub cache_bytes: usize,

@@ -16,20 +16,22 @@
 //! What is not needed any more is removed in the settlings after that, one kind in each: removing a file can take as long as
 //! writing one.
 //!
-//! An attempt that fails is repeated with what is frozen, so that failures, however many, begin one file of the log.
+//! An attempt that fails is repeated with what is frozen, and a segment that was made and could not be put in force is not
+//! made again: so failures, however many, leave one file of the log and one segment, while it is not known which manifest a
+//! crash would find.
 
 use std::sync::Arc;
 
 use stormproof_contract::{Effects, Tick};
 
-use super::{maintain::Leftovers, node::MemoryNode, op::Reply, view::View};
+use super::{compact::Pause, maintain::Leftovers, node::MemoryNode, op::Reply, view::View};
 use crate::{
-    ids::RecordId,
+    ids::{Lsn, RecordId},
     store::{
-        StoreResult,
+        Memtable, StoreResult,
         log::LogNo,
         manifest::{Flushed, SEGMENTS_MAX},
-        segment::{self, Segment, SegmentNo, SegmentWriter},
+        segment::{self, Segment, SegmentName, SegmentNo, SegmentWriter},
     },
 };
 
@@ -39,13 +41,30 @@ pub(super) const POINTS: [&str; 4] = ["flush.begun", "flush.frozen", "flush.inst
 /// A flush under way.
 pub(super) struct Flush {
     /// What is frozen.
-    view: Arc<View>,
+    frozen: Arc<Frozen>,
+    /// How far it is.
+    state: State,
+}
+
+/// What is frozen to be flushed: the state as of a frame. Not all of its view, which holds files open that were merged since.
+struct Frozen {
+    records: Memtable,
+    lsn: Lsn,
+    changed: Lsn,
     /// The file of the log that begins behind it.
     log: LogNo,
     /// How many changes the deltas of the index had then.
     delta_rows: u64,
-    /// The attempt to write it; `None` after one has failed.
-    writing: Option<Writing>,
+}
+
+/// How far a flush is.
+enum State {
+    /// An attempt is to be made.
+    Waiting,
+    /// Its segment is being written.
+    Writing(Writing),
+    /// Its segment is durable, and was not put in force.
+    Made(SegmentName),
 }
 
 /// A segment on its way.
@@ -58,11 +77,29 @@ struct Writing {
     grown: usize,
 }
 
+impl Flush {
+    /// Gives up the attempt that is being made. What is frozen stays so.
+    pub(super) fn give_up(&mut self) {
+        if let State::Writing(_) = self.state {
+            self.state = State::Waiting;
+        }
+    }
+
+    /// The segment that is being made: no manifest names it, and yet it is no leftover.
+    fn making(&self) -> Option<SegmentNo> {
+        match &self.state {
+            State::Waiting => None,
+            State::Writing(writing) => Some(writing.no),
+            State::Made(name) => Some(name.no),
+        }
+    }
+}
+
 impl Writing {
     /// Adds about so many bytes of what is frozen; true if that is all.
-    fn push(&mut self, view: &View, bytes: usize) -> StoreResult<bool> {
+    fn push(&mut self, frozen: &Frozen, bytes: usize) -> StoreResult<bool> {
         let mut left = bytes;
-        for (id, entry) in view.records.range_from(self.next) {
+        for (id, entry) in frozen.records.range_from(self.next) {
             if left == 0 {
                 return self.writer.sync().map(|()| false);
             }
@@ -76,17 +113,19 @@ impl Writing {
 }
 
 impl MemoryNode {
-    /// Whether so much was written since the last flush that it should be flushed. Once there are as many segments as a
-    /// manifest can name, the log grows instead.
+    /// Whether so much was written since the last flush that it should be flushed, or a flush has to be tried again. Once there
+    /// are as many segments as a manifest can name, the log grows instead.
     pub(super) fn wants_flush(&self) -> bool {
         let view = self.views.newest();
         let much =
             view.records.entries() >= self.config.flush_records || view.records.weight() > self.config.flush_bytes;
-        self.is_well() && much && !self.is_flushing() && view.segments.len() < SEGMENTS_MAX
+        let waits = self.flush.is_some() || much;
+        let is_time = self.flush_pause.until() <= self.clock.now();
+        self.is_well() && waits && is_time && !self.is_flushing() && view.segments.len() < SEGMENTS_MAX
     }
 
-    fn is_flushing(&self) -> bool {
-        self.flush.as_ref().is_some_and(|flush| flush.writing.is_some())
+    pub(super) fn is_flushing(&self) -> bool {
+        self.flush.as_ref().is_some_and(|flush| matches!(flush.state, State::Writing(_)))
     }
 
     /// When the next slice is to be written: at once, if one is.
@@ -94,82 +133,105 @@ impl MemoryNode {
         (self.is_well() && self.is_flushing()).then_some(Tick(0))
     }
 
-    /// Begins to flush, or leaves all as it was, to be tried again.
+    /// Begins to flush, or goes on where an attempt has failed; or leaves all as it was, to be tried again.
     pub(super) fn begin_flush(&mut self, out: &mut Effects<Reply>) {
-        if self.try_begin_flush().is_err() {
-            self.flush_failed(out);
-        }
+        let begun = self.try_begin_flush();
+        self.hear_of_flush(begun, out);
     }
 
     /// Writes the next slice; after the last one, puts the segment in force.
     pub(super) fn go_on_flushing(&mut self, out: &mut Effects<Reply>) {
-        match self.try_slice() {
+        let gone_on = self.try_slice();
+        self.hear_of_flush(gone_on, out);
+    }
+
+    fn hear_of_flush(&mut self, outcome: StoreResult<Option<u64>>, out: &mut Effects<Reply>) {
+        match outcome {
             Ok(None) => {}
             Ok(Some(records)) => {
+                self.flush_pause = Pause::default();
                 out.note("flush", &[("lsn", self.manifest.current().flushed.lsn.0), ("records", records)]);
             }
-            Err(_) => self.flush_failed(out),
+            Err(_) => {
+                self.flush.iter_mut().for_each(Flush::give_up);
+                out.note("flush.failed", &[]);
+                // What it has left may hold the space that the disk is short of.
+                self.sweep_segments();
+                self.flush_pause.lengthen(self.clock.now(), self.config.again_after);
+                self.again_at =
+                    Some(self.again_at.map_or(self.flush_pause.until(), |at| at.min(self.flush_pause.until())));
+            }
         }
     }
 
-    fn flush_failed(&mut self, out: &mut Effects<Reply>) {
-        if let Some(flush) = &mut self.flush {
-            flush.writing = None;
-        }
-        out.note("flush.failed", &[]);
-        // What it has left may hold the space that the disk is short of.
-        self.sweep_segments();
-        self.again_later();
-    }
-
-    fn try_begin_flush(&mut self) -> StoreResult<()> {
+    /// Says how many records were flushed, if that was all.
+    fn try_begin_flush(&mut self) -> StoreResult<Option<u64>> {
         self.disk.point(POINTS[0])?;
         self.sweep_segments();
         if self.flush.is_none() {
             let log = self.log.begin_file(&mut self.manifest)?;
             let (view, delta_rows) = (self.views.newest(), self.l1.delta_rows);
-            self.flush = Some(Flush { view, log, delta_rows, writing: None });
+            let View { records, lsn, changed, .. } = View::clone(&view);
+            let frozen = Arc::new(Frozen { records, lsn, changed, log, delta_rows });
+            self.flush = Some(Flush { frozen, state: State::Waiting });
         }
         self.disk.point(POINTS[1])?;
+        let grown = self.grown_since_frozen();
+        let flush = self.flush.as_mut().expect("frozen above");
+        if let State::Made(name) = flush.state {
+            return self.install_flush(name).map(Some);
+        }
         let no = self.take_segment_no();
         let writer = SegmentWriter::create(&self.disk, self.l1.log, no, self.l1.components)?;
         let flush = self.flush.as_mut().expect("frozen above");
-        flush.writing = Some(Writing { no, writer, next: RecordId(0), grown: 0 });
-        Ok(())
+        flush.state = State::Writing(Writing { no, writer, next: RecordId(0), grown });
+        Ok(None)
     }
 
-    /// Writes as much as was decided since the last slice, twice, and some more: so the flush ends before as much again as it
-    /// flushes was written half. Says how many records were flushed, once all are.
-    fn try_slice(&mut self) -> StoreResult<Option<u64>> {
+    /// By how much the weight of what is not flushed has grown since the flush under way was frozen.
+    fn grown_since_frozen(&self) -> usize {
         let weight = self.views.newest().records.weight();
+        self.flush.as_ref().map_or(0, |flush| weight.saturating_sub(flush.frozen.records.weight()))
+    }
+
+    /// Writes twice what the memory of what is not flushed has grown by since the last slice, and some more: so where records
+    /// are added, the flush ends before half as much again came in. Says how many records were flushed, once all are.
+    fn try_slice(&mut self) -> StoreResult<Option<u64>> {
+        let grown = self.grown_since_frozen();
         let Some(flush) = &mut self.flush else { return Ok(None) };
-        let Some(writing) = &mut flush.writing else { return Ok(None) };
-        let grown = weight.saturating_sub(flush.view.records.weight());
+        let State::Writing(writing) = &mut flush.state else { return Ok(None) };
         let slice = self.config.flush_slice_bytes.saturating_add(2 * grown.saturating_sub(writing.grown));
         writing.grown = grown;
-        if !writing.push(&flush.view, slice)? {
+        if !writing.push(&flush.frozen, slice)? {
             return Ok(None);
         }
-        let writing = flush.writing.take().expect("it was there above");
-        let (view, log) = (Arc::clone(&flush.view), flush.log);
-        self.install_flush(writing, &view, log)?;
-        Ok(Some(view.records.entries() as u64))
+        let State::Writing(writing) = std::mem::replace(&mut flush.state, State::Waiting) else { return Ok(None) };
+        let upto = flush.frozen.lsn;
+        let decided = self.decided.between(self.manifest.current().flushed.lsn, upto);
+        let name = writing.writer.finish(upto, &decided)?;
+        flush.state = State::Made(name);
+        self.install_flush(name).map(Some)
     }
 
-    fn install_flush(&mut self, writing: Writing, frozen: &View, log: LogNo) -> StoreResult<()> {
-        let decided = self.decided.between(self.manifest.current().flushed.lsn, frozen.lsn);
-        let name = writing.writer.finish(frozen.lsn, &decided)?;
-        let segment = Segment::open(&*self.disk, self.l1.log, &name, self.l1.components)?;
+    /// Puts the segment in force, and says how many records it has.
+    fn install_flush(&mut self, name: SegmentName) -> StoreResult<u64> {
+        let frozen = Arc::clone(&self.flush.as_ref().expect("a flush is under way").frozen);
+        let opened = Segment::open(&*self.disk, self.l1.log, &name, self.l1.components);
+        if opened.as_ref().is_err_and(|error| !error.is_passing()) {
+            // What was written is not what is there: it is written again.
+            self.flush.iter_mut().for_each(|flush| flush.state = State::Waiting);
+        }
+        let segment = opened?;
         let flushed = Flushed { lsn: frozen.lsn, changed: frozen.changed };
         let l1 = self.l1.base_of_flush(frozen.lsn, self.manifest.current().l1);
-        self.log.drop_before(log, &mut self.manifest, !self.owed.is_empty(), |manifest| {
+        self.log.drop_before(frozen.log, &mut self.manifest, !self.owed.is_empty(), |manifest| {
             manifest.segments.push(name);
             manifest.flushed = flushed;
             manifest.l1 = l1;
         })?;
         // Nothing below can fail: an error at a point has nothing to befall.
         let _ = self.disk.point(POINTS[2]);
-        let flush = self.flush.take().expect("a flush is under way");
+        self.flush = None;
         if let Some(shown) = &mut self.shown {
             shown.add_flushed(&frozen.records);
         }
@@ -178,10 +240,10 @@ impl MemoryNode {
         let mut next = View { records: view.records.without(&frozen.records), segments, ..View::clone(&view) };
         self.send_away(&mut next, &self.manifest.current().segments);
         self.views.publish(next);
-        self.l1.rebase(frozen.lsn, flush.delta_rows);
+        self.l1.rebase(frozen.lsn, frozen.delta_rows);
         self.leftovers.extend([Leftovers::Log, Leftovers::L1]);
         let _ = self.disk.point(POINTS[3]);
-        Ok(())
+        Ok(frozen.records.entries() as u64)
     }
 
     /// The next number. Whatever comes of it, it is used up: what a failed attempt has left is never written into.
@@ -198,7 +260,7 @@ impl MemoryNode {
             return;
         }
         let Ok(found) = segment::list(&*self.disk) else { return };
-        let flushing = self.flush.as_ref().and_then(|flush| flush.writing.as_ref()).map(|writing| writing.no);
+        let flushing = self.flush.as_ref().and_then(Flush::making);
         let making: Vec<String> = self.compaction.making().into_iter().chain(flushing).map(SegmentNo::path).collect();
         let counts = |path: &String| self.manifest.current().names_segment(path) || making.contains(path);
         for path in found.iter().filter(|path| !counts(path)) {

@@ -12,6 +12,7 @@ use stormproof_contract::{Effects, RequestId};
 use super::{
     admit::{self, Obstacle},
     batch::{Fate, Joined, OpenBatch},
+    flush::Flush,
     node::MemoryNode,
     op::{Refusal, Reply, Transaction, Unavailable},
 };
@@ -93,7 +94,8 @@ impl MemoryNode {
         self.note_breaker(before, out);
         let Some(Output::Try(writes)) = said.pop() else { return };
         assert!(self.open.joined.is_empty(), "arrivals are a batch of their own");
-        // Leftovers that could not be removed may be why the disk is full.
+        // Leftovers that could not be removed may be why the disk is full; or a flush that was cut off.
+        self.flush.iter_mut().for_each(Flush::give_up);
         self.sweep_segments();
         let ended = if writes.iter().all(|write| self.rejoin(write)) {
             self.unreadable = 0;

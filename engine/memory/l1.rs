@@ -2,7 +2,7 @@
 //!
 //! The files are a cache of the ground truth, so none of this can lose anything. They are *whole* when they hold the
 //! state as of the last frame; else they are *stale*, which is found here or at the next boot, served from memory all
-//! the while, and repaired by writing the whole index afresh.
+//! the while, and repaired by writing afresh what they have to hold.
 //!
 //! In [`L1Persist::Delta`], they hold what changed since the last flush: in a base that the manifest names, if it names
 //! one, and one delta for each frame after it; the segments have the rest. In [`L1Persist::Rewrite`] they are one index
@@ -86,11 +86,14 @@ impl L1Files {
     ///
     /// In [`L1Persist::Rewrite`] the one index stays.
     pub(super) fn rebase(&mut self, flushed: Lsn, delta_rows: u64) {
-        if let L1Persist::Delta { .. } = self.persist
-            && self.base < flushed
-        {
-            (self.base, self.upto) = (flushed, self.upto.max(flushed));
-            (self.base_rows, self.delta_rows) = (0, self.delta_rows.saturating_sub(delta_rows));
+        match self.persist {
+            L1Persist::Delta { .. } if self.base < flushed => {
+                (self.base, self.upto) = (flushed, self.upto.max(flushed));
+                (self.base_rows, self.delta_rows) = (0, self.delta_rows.saturating_sub(delta_rows));
+            }
+            // It was merged into a base right then, which the segments have now.
+            L1Persist::Delta { .. } if self.base == flushed => self.base_rows = 0,
+            L1Persist::Delta { .. } | L1Persist::Rewrite => {}
         }
     }
 

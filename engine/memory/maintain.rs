@@ -1,4 +1,5 @@
-//! What is done beside commits: verdicts that are still owed are told again, the index on disk is repaired or merged.
+//! What is done beside commits: verdicts that are still owed are told again, the index on disk is repaired or merged, slices
+//! of a flush are written, and what nothing needs any more is removed.
 //!
 //! It runs after the answers of a batch are out, at a time of its own: whatever fails is tried again a while later.
 
@@ -29,8 +30,8 @@ pub(super) enum Leftovers {
 impl MemoryNode {
     /// Does what is due.
     pub(super) fn maintain(&mut self, out: &mut Effects<Reply>) {
-        if let Some(leftovers) = self.leftovers.pop_front() {
-            self.remove_leftovers(leftovers);
+        if self.leftovers_due().is_some() {
+            self.remove_leftovers();
         } else if self.flush_due().is_some() {
             self.go_on_flushing(out);
         }
@@ -54,23 +55,23 @@ impl MemoryNode {
         }
     }
 
-    /// When the next leftovers are to be removed: at once, if there are any.
+    /// When the next leftovers are to be removed: at once, if there are any, and it is known that they are.
     pub(super) fn leftovers_due(&self) -> Option<Tick> {
-        (!self.leftovers.is_empty()).then_some(Tick(0))
+        (!self.leftovers.is_empty() && self.manifest.is_certain()).then_some(Tick(0))
     }
 
     /// What cannot be removed now, the next boot removes.
-    fn remove_leftovers(&mut self, leftovers: Leftovers) {
-        match leftovers {
-            Leftovers::L1 => self.l1.sweep_all(),
-            Leftovers::Log if self.manifest.is_certain() => drop(self.log.sweep(self.manifest.current())),
-            Leftovers::Log => {}
-            Leftovers::Segments => self.sweep_segments(),
+    fn remove_leftovers(&mut self) {
+        match self.leftovers.pop_front() {
+            None => {}
+            Some(Leftovers::L1) => self.l1.sweep_all(),
+            Some(Leftovers::Log) => drop(self.log.sweep(self.manifest.current())),
+            Some(Leftovers::Segments) => self.sweep_segments(),
         }
     }
 
     fn wants_merge(&self) -> bool {
-        self.is_well() && self.l1.wants_merge()
+        self.is_well() && !self.is_flushing() && self.l1.wants_merge()
     }
 
     /// Has what failed be tried again a while later.

@@ -70,6 +70,7 @@ pub struct MemoryNode {
     pub(super) leftovers: VecDeque<Leftovers>,
     /// What is frozen to be flushed.
     pub(super) flush: Option<Flush>,
+    pub(super) flush_pause: Pause,
     pub(super) compaction: Compaction,
     pub(super) merge_pause: Pause,
     /// For whoever inspects; see [`Config::inspectable`].

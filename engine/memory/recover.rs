@@ -267,6 +267,7 @@ impl Opening<'_> {
             next_segment: flush::first_segment(*incarnation),
             leftovers: VecDeque::new(),
             flush: None,
+            flush_pause: Pause::default(),
             compaction: Compaction::default(),
             merge_pause: Pause::default(),
             shown,

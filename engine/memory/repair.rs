@@ -4,41 +4,52 @@
 //! writing of it never comes back in its place. What the log says behind the first frame that cannot be read is lost as a
 //! whole, since each frame rests on those before it.
 //!
-//! - Of a **segment**, whatever can be read goes into a new one, vector by vector, with removals in the place of what is
+//! - Of a **segment**, whatever can be read goes into a new one, vector by vector, with tombstones in the place of what is
 //!   lost. Which records that was is known even where their keys are damaged: each commit's decision names what it wrote.
 //!   Where neither can be read, as of a file that is missing, only their number is known: then nobody can tell whether an
-//!   older writing, in an older segment, is the newest one or not, and it counts again. How many there are is said.
+//!   older writing, in an older segment, is the newest one or not, and it counts again. How many there may be is said.
 //! - The **log** is cut behind the last frame that follows from those before it.
-//! - **Files of the index** that were made from what is cut off are put aside; the next start makes it again.
+//! - **Files of the index** that were made from what is cut off go; the next start makes it again.
 //! - The **manifest** cannot be made again: restore it from a backup.
 //!
-//! What is replaced is kept in the directory `damaged`. A crash on the way leaves a store that is damaged as before, or less
-//! so, to be repaired again: new files are durable before the manifest names them, and only then is anything moved or cut.
+//! No version is given twice afterwards, since all begin above a floor. LSNs behind the cut are.
+//!
+//! # Crashes
+//! 1. All is looked at, and nothing is written.
+//! 2. What is going to be replaced is kept in a directory of its own below `damaged`, with the report of what is lost, durably.
+//! 3. New files are written, durably. Nothing names them yet.
+//! 4. One manifest names them in the place of what is damaged.
+//! 5. The log is cut, and what nothing names any more is removed.
+//!
+//! A crash before 4 leaves the store as it was; one after it leaves it whole, but for a log that is not cut yet, which is
+//! damaged as before, or ends as if it had been cut. The report is there either way.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use stormproof_contract::{Disk, DiskErrorKind};
+use stormproof_contract::{Disk, DiskErrorKind, Open};
 
 use crate::{
     ids::{Lsn, RecordId, Version},
     store::{
-        Batch, Entry, StoreResult,
-        files::copy_whole,
+        Batch, Entry, StoreError, StoreResult,
+        files::{copy_whole, remove_if_there},
         l1::{self, L1Name},
         log::{self, LogNo},
         manifest::{Manifest, ManifestFile},
-        segment::{self, Segment, SegmentName, SegmentNo, SegmentWriter},
+        segment::{self, Decided, Segment, SegmentName, SegmentNo, SegmentWriter},
     },
 };
 
-/// Where files go that are replaced.
+/// Where files are kept that are replaced, each repair's in a directory of its own.
 pub(super) const DAMAGED: &str = "damaged";
 
-/// No frame writes a record more often than this.
-const WRITES_PER_FRAME_MAX: u64 = 1 << 20;
+/// No frame has more transactions, and each writes a record once at most.
+const WRITES_PER_FRAME_MAX: u64 = 4096;
+/// No number that we give is greater.
+const NUMBER_MAX: u64 = 1 << 62;
 
 /// What was repaired, or would be.
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
@@ -47,12 +58,15 @@ pub struct Repaired {
     pub steps: Vec<Step>,
     /// The records whose newest writing is lost.
     pub records: Vec<LostRecord>,
+    /// At most so many records, deleted ones counted, are lost or have an older writing again, and nobody can tell which.
+    pub unknown: u64,
     /// The frames that are lost, with the transactions that they decided.
     pub frames: Option<LostFrames>,
-    /// Segments that have lost what was decided: late copies of those requests are not recognised any more.
+    /// Segments that have lost what was decided: late copies of those requests are not recognised any more, and managers
+    /// that are in doubt about one of them are told that it came to nothing.
     pub forgetful: Vec<Box<str>>,
-    /// So many records, deleted ones counted, are lost, or have an older writing again, and nobody can tell which.
-    pub unknown: u64,
+    /// Where what was replaced is kept, with this report.
+    pub kept_in: Option<Box<str>>,
 }
 
 /// What was damaged, and what is done about it.
@@ -80,8 +94,8 @@ pub struct LostRecord {
 pub struct LostFrames {
     /// The last one that is left.
     pub after: Lsn,
-    /// The last one that is known to have been there.
-    pub upto: Lsn,
+    /// The last one that is known to have been there, if any is.
+    pub upto: Option<Lsn>,
 }
 
 impl Repaired {
@@ -92,121 +106,185 @@ impl Repaired {
 
     /// Whether nothing is lost that was acknowledged.
     pub fn is_lossless(&self) -> bool {
-        self.records.is_empty() && self.frames.is_none() && self.forgetful.is_empty() && self.unknown == 0
+        self.records.is_empty() && self.unknown == 0 && self.frames.is_none() && self.forgetful.is_empty()
     }
 }
 
 /// Repairs a node's directory, which nobody may have open; or only says what would be done.
 ///
 /// # Errors
-/// Of the disk; and if the manifest cannot be believed, without which nothing can.
+/// Of the disk; and if the manifest cannot be believed, without which nothing can, or a file is of a later format.
 pub fn repair(disk: &Arc<dyn Disk>, dry_run: bool) -> StoreResult<Repaired> {
-    let Some(manifest) = ManifestFile::load(disk)? else { return Ok(Repaired::default()) };
-    let mut survey = Survey::default();
-    for name in &manifest.current().segments {
-        survey.segment(&**disk, manifest.current(), name)?;
+    let Some(mut manifest) = ManifestFile::load(disk)? else { return Ok(Repaired::default()) };
+    let survey = Survey::of(disk, manifest.current())?;
+    let report = survey.report(&**disk, manifest.current())?;
+    if !dry_run && !report.is_nothing() {
+        survey.carry_out(disk, &mut manifest, &report)?;
     }
-    let log = survey.log(disk, manifest.current())?;
-    let ahead = l1_ahead(&**disk, log.end)?;
-    let done = Repaired { unknown: survey.unknown, ..Repaired::default() };
-    let mut repairing = Repairing { disk, manifest, survey, dry_run, done };
-    repairing.segments()?;
-    repairing.log(&log, &ahead)?;
-    let mut done = repairing.done;
-    done.records.sort_unstable();
-    done.records.dedup();
-    Ok(done)
+    Ok(report)
 }
 
 /// What can be read, and what should be there.
-#[derive(Default)]
 struct Survey {
-    /// The newest writing of each record that can be read, or the removal.
+    /// The newest writing of each record that can be read, or its tombstone.
     found: BTreeMap<RecordId, Version>,
     /// The newest one that was decided, as far as decisions can be read.
     decided: BTreeMap<RecordId, Version>,
-    /// So many records of segments are not known by their ids.
-    unknown: u64,
-    /// The segments that cannot be read to their end, and why.
-    bad: BTreeMap<SegmentNo, Box<str>>,
+    /// The segments that cannot be read to their end.
+    bad: BTreeMap<SegmentNo, Bad>,
+    log: LogFound,
+    /// Files of the index that were made from frames that the log does not have.
+    ahead: Vec<L1Name>,
+}
+
+/// A segment that cannot be read to its end.
+struct Bad {
+    why: Box<str>,
+    parts: Vec<Part>,
+    /// What was decided, if that can be read.
+    decisions: Option<Vec<Decided>>,
+    /// The newest version of each record that those decisions name.
+    own: BTreeMap<RecordId, Version>,
+}
+
+/// A part of a segment.
+#[derive(Clone, Copy)]
+enum Part {
+    /// A group whose keys can be read, if perhaps not all else.
+    Group(usize),
+    /// So many records from `first` on, up to `end`, of which nothing can be read.
+    Lost { first: RecordId, end: Option<RecordId>, entries: u64 },
 }
 
 /// How far the log can be believed.
 struct LogFound {
+    /// The files that stay.
+    keeps: Vec<LogNo>,
     /// The last frame that counts.
     end: Lsn,
-    /// Where it ends, if it is in a file that can go on.
+    /// Where the last of the files ends. `None`: the log goes on in a new one.
     cut: Option<(LogNo, u64)>,
-    /// Why no frame behind it counts.
-    trouble: Option<Box<str>>,
+    /// What is wrong, where, and what is done about it.
+    steps: Vec<Step>,
+    /// Whether frames are lost.
+    loses: bool,
 }
 
 /// What is left of a group.
 struct Salvaged {
-    /// In the order of their ids; a removal where a body is lost.
+    /// In the order of their ids; a tombstone where a body is lost.
     entries: Vec<(RecordId, Entry)>,
     /// The live records among them whose bodies are lost.
     lost: BTreeSet<RecordId>,
 }
 
 impl Survey {
+    fn of(disk: &Arc<dyn Disk>, manifest: &Manifest) -> StoreResult<Survey> {
+        let log = LogFound { keeps: Vec::new(), end: Lsn(0), cut: None, steps: Vec::new(), loses: false };
+        let (found, decided, bad) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut survey = Survey { found, decided, bad, log, ahead: Vec::new() };
+        for name in &manifest.segments {
+            survey.segment(&**disk, manifest, name)?;
+        }
+        survey.log = survey.log(disk, manifest)?;
+        let end = survey.log.end;
+        survey.ahead = l1::list(&**disk)?.into_iter().filter(|name| !name.temporary && name.lsn > end).collect();
+        Ok(survey)
+    }
+
     fn segment(&mut self, disk: &dyn Disk, manifest: &Manifest, name: &SegmentName) -> StoreResult<()> {
         let mut flaw = None;
-        let Some(segment) = open_what_is_left(disk, manifest, name, &mut flaw)? else {
-            self.unknown += name.entries;
-            self.bad.extend(flaw.map(|flaw| (name.no, flaw)));
-            return Ok(());
-        };
-        let mut known = 0;
-        for group in 0..segment.groups() {
-            if let Some(entries) = believed(segment.group(group), &mut flaw)? {
-                known += entries.len() as u64;
-                self.found.extend(entries.iter().map(|(id, entry)| (*id, entry.version())));
-            } else if let Some(Salvaged { entries, lost }) = salvage(&segment, group)? {
-                known += entries.len() as u64;
-                let kept = entries.iter().filter(|(id, _)| !lost.contains(id));
-                self.found.extend(kept.map(|(id, entry)| (*id, entry.version())));
-                for (id, entry) in &entries {
-                    self.was_decided(*id, entry.version());
+        let opened = open_what_is_left(disk, manifest, name, &mut flaw)?;
+        let mut bad = Bad { why: "".into(), parts: Vec::new(), decisions: None, own: BTreeMap::new() };
+        let (mut entries, mut next) = (0, RecordId(0));
+        for (segment, group) in
+            opened.iter().flat_map(|segment| (0..segment.groups()).map(move |group| (segment, group)))
+        {
+            let (count, first) = (u64::from(segment.counts_of(group).0), segment.first_of(group));
+            let end = (group + 1 < segment.groups()).then(|| segment.first_of(group + 1));
+            entries += count;
+            bad.parts.push(match read_group(segment, group, &mut flaw)? {
+                None => Part::Lost { first, end, entries: count },
+                Some(left) => {
+                    next = left.entries.last().map_or(next, |(id, _)| RecordId(id.0.saturating_add(1)));
+                    self.take(&left);
+                    Part::Group(group)
                 }
-            }
+            });
         }
-        match believed(segment.decisions(), &mut flaw)? {
-            None => self.unknown += name.entries - known,
-            Some(decisions) => {
-                let written = decisions.iter().flat_map(|decided| &decided.versions);
-                written.for_each(|&(id, version)| self.was_decided(id, version));
-            }
+        if entries < name.entries {
+            bad.parts.push(Part::Lost { first: next, end: None, entries: name.entries - entries });
         }
-        self.bad.extend(flaw.map(|flaw| (name.no, flaw)));
+        bad.decisions = match &opened {
+            Some(segment) => believed(segment.decisions(), &mut flaw)?,
+            None => None,
+        };
+        for (id, version) in bad.decisions.iter().flatten().flat_map(|decided| &decided.versions) {
+            keep_newest(&mut self.decided, *id, *version);
+            keep_newest(&mut bad.own, *id, *version);
+        }
+        if let Some(why) = flaw {
+            self.bad.insert(name.no, Bad { why, ..bad });
+        }
         Ok(())
     }
 
+    fn take(&mut self, left: &Salvaged) {
+        for (id, entry) in &left.entries {
+            keep_newest(&mut self.decided, *id, entry.version());
+            if !left.lost.contains(id) {
+                keep_newest(&mut self.found, *id, entry.version());
+            }
+        }
+    }
+
     fn log(&mut self, disk: &Arc<dyn Disk>, manifest: &Manifest) -> StoreResult<LogFound> {
-        let reach = log::reach(disk, manifest, &mut |lsn, batch| {
-            self.batch(lsn > manifest.flushed.lsn, &batch);
-            Ok(())
-        })?;
-        let end = reach.lsn.max(manifest.flushed.lsn);
+        let flushed = manifest.flushed.lsn;
+        let mut reach = log::reach(disk, manifest, &manifest.logs, &mut |_, _| Ok(()))?;
+        let mut keeps = manifest.logs.clone();
+        let mut steps = Vec::new();
+        if let Some(why) = reach.trouble.clone()
+            && let Some(from) = log::last_after(&**disk, manifest, flushed)?.filter(|from| *from > 0)
+        {
+            // What is damaged is in files that hold only what was flushed.
+            let rest = log::reach(disk, manifest, &manifest.logs[from..], &mut |_, _| Ok(()))?;
+            if rest.lsn > reach.lsn || rest.trouble.is_none() {
+                let files: Vec<_> = keeps.drain(..from).map(LogNo::path).collect();
+                steps.push(step(&files.join(", "), &why, "it holds only what was flushed, and is not needed".into()));
+                reach = rest;
+            }
+        }
+        let end = reach.lsn.max(flushed);
         // A file that ends before what was flushed cannot be gone on with: its next frame would have another number.
         let cut = reach.place.filter(|_| reach.lsn == end);
-        let short = (reach.lsn < end).then(|| format!("it ends with {}, and {end} was flushed", reach.lsn).into());
-        Ok(LogFound { end, cut, trouble: reach.trouble.or(short) })
+        let short = || format!("the log ends with {}, and {end} was flushed", reach.lsn).into_boxed_str();
+        let trouble = reach.trouble.clone().or_else(|| (reach.lsn < end).then(short));
+        if let Some(why) = &trouble {
+            let path = cut.map_or(keeps[0], |(no, _)| no).path();
+            steps.push(step(&path, why, format!("the log is cut behind {end}")));
+        }
+        let base = manifest.l1.filter(|base| base.lsn > end);
+        if let Some(base) = base {
+            let why = format!("it names an index that was made from {}, and the log ends with {end}", base.lsn);
+            steps.push(step("manifest", &why, "it names none any more; the next start makes the index again".into()));
+        }
+        keeps.retain(|no| cut.is_some_and(|(last, _)| *no <= last));
+        // What the frames say counts as far as they do.
+        log::reach(disk, manifest, &keeps, &mut |lsn, batch| {
+            self.batch(lsn > flushed, &batch);
+            Ok(())
+        })?;
+        Ok(LogFound { keeps, end, cut, steps, loses: trouble.is_some() || base.is_some() })
     }
 
     fn batch(&mut self, counts: bool, batch: &Batch) {
         for write in batch.writes() {
             let (id, version) = (write.id(), Entry::from(write).version());
-            self.was_decided(id, version);
+            keep_newest(&mut self.decided, id, version);
             if counts {
-                self.found.insert(id, version);
+                keep_newest(&mut self.found, id, version);
             }
         }
-    }
-
-    fn was_decided(&mut self, id: RecordId, version: Version) {
-        let newest = self.decided.entry(id).or_insert(version);
-        *newest = version.max(*newest);
     }
 
     /// Whether nothing newer of the record can be read than this, and nothing newer was decided.
@@ -215,15 +293,215 @@ impl Survey {
         at_most(self.found.get(&id)) && at_most(self.decided.get(&id))
     }
 
-    /// Records from `first` on, before `end`, whose newest writing can be read nowhere.
-    fn missing(&self, first: RecordId, end: Option<RecordId>) -> impl Iterator<Item = (RecordId, Version)> {
-        let decided = self.decided.range(first..).take_while(move |(id, _)| end.is_none_or(|end| **id < end));
-        let missing = decided.filter(|(id, version)| self.found.get(id).is_none_or(|found| found < version));
-        missing.map(|(id, version)| (*id, *version))
+    /// What a repair does, and what is lost by it. Writes nothing.
+    fn report(&self, disk: &dyn Disk, manifest: &Manifest) -> StoreResult<Repaired> {
+        let mut report = Repaired { steps: Vec::new(), ..Repaired::default() };
+        let mut no = self.free_no(disk, manifest)?;
+        for name in manifest.segments.iter().filter(|name| self.bad.contains_key(&name.no)) {
+            let bad = &self.bad[&name.no];
+            let (mut kept, mut noted) = (0, Vec::new());
+            self.remake(disk, manifest, name, &mut |id, entry, is_lost| {
+                kept += u64::from(!is_lost);
+                if is_lost && self.is_newest(id, entry.version()) {
+                    noted.push(LostRecord { id, version: entry.version() });
+                }
+                Ok(())
+            })?;
+            report.records.extend(noted);
+            report.unknown += bad.parts.iter().map(|part| bad.unknown(*part)).sum::<u64>();
+            report.forgetful.extend(bad.decisions.is_none().then(|| name.no.path().into()));
+            let done = format!("{kept} of {} records can be read; `{}` takes its place", name.entries, no.path());
+            report.steps.push(step(&name.no.path(), &bad.why, done));
+            no = SegmentNo(no.0 + 1);
+        }
+        report.steps.extend(self.log.steps.iter().cloned());
+        for name in &self.ahead {
+            let why = format!("it was made from {}, and the log ends with {}", name.lsn, self.log.end);
+            report.steps.push(step(&name.path(), &why, "it goes; the next start makes the index again".into()));
+        }
+        if self.log.loses || !self.ahead.is_empty() {
+            let base = manifest.l1.map(|base| base.lsn);
+            let known = self.ahead.iter().map(|name| name.lsn).chain(base);
+            let upto = known.chain(log::last_known(disk, &manifest.logs)?).filter(|lsn| *lsn > self.log.end).max();
+            report.frames = Some(LostFrames { after: self.log.end, upto });
+        }
+        report.records.sort_unstable();
+        report.records.dedup();
+        if !report.is_nothing() {
+            report.kept_in = Some(format!("{DAMAGED}/{}", manifest.sequence).into());
+        }
+        Ok(report)
+    }
+
+    /// Hands over what takes the place of a damaged segment, in the order of ids, and whether each is lost.
+    fn remake(
+        &self,
+        disk: &dyn Disk,
+        manifest: &Manifest,
+        name: &SegmentName,
+        push: &mut dyn FnMut(RecordId, &Entry, bool) -> StoreResult<()>,
+    ) -> StoreResult<()> {
+        let bad = &self.bad[&name.no];
+        let opened = open_what_is_left(disk, manifest, name, &mut None)?;
+        for part in &bad.parts {
+            let left = match (*part, &opened) {
+                (Part::Group(group), Some(segment)) => read_group(segment, group, &mut None)?,
+                (Part::Group(_) | Part::Lost { .. }, _) => None,
+            };
+            let left = left.unwrap_or_else(|| self.tombstones(bad, *part));
+            for (id, entry) in &left.entries {
+                push(*id, entry, left.lost.contains(id))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands for records of which not even the keys can be read: those that decisions name, and that can be read nowhere.
+    fn tombstones(&self, bad: &Bad, part: Part) -> Salvaged {
+        let missing = bad.named(part).filter(|(id, version)| self.found.get(id).is_none_or(|found| found < version));
+        let entries: Vec<_> = missing.map(|(id, version)| (id, Entry::Deleted(version))).collect();
+        let lost = entries.iter().map(|(id, _)| *id).collect();
+        Salvaged { entries, lost }
+    }
+
+    /// A number that no segment has.
+    fn free_no(&self, disk: &dyn Disk, manifest: &Manifest) -> StoreResult<SegmentNo> {
+        let there = segment::list(disk)?.into_iter().filter_map(|path| SegmentNo::of_path(&path));
+        let all = there.chain(manifest.segments.iter().map(|name| name.no)).map(|no| no.0);
+        Ok(SegmentNo(all.filter(|no| *no < NUMBER_MAX).max().map_or(0, |last| last + 1)))
+    }
+
+    fn carry_out(&self, disk: &Arc<dyn Disk>, manifest: &mut ManifestFile, report: &Repaired) -> StoreResult<()> {
+        self.keep(&**disk, manifest.current(), report)?;
+        let mut made = Vec::new();
+        let carried = self.replace(disk, manifest, report, &mut made);
+        if carried.is_err() && manifest.is_certain() {
+            // A repair that is tried again must not find the disk full of what this one has left.
+            made.iter().for_each(|path| drop(disk.remove(path)));
+        }
+        carried?;
+        if let Some((last, end)) = self.log.cut {
+            log::cut(&**disk, last, end)?;
+        }
+        let named = manifest.current();
+        let segments = self.bad.keys().map(|no| no.path());
+        let logs = report_logs(&**disk, named)?;
+        for path in self.ahead.iter().map(|name| name.path()).chain(segments).chain(logs) {
+            remove_if_there(&**disk, &path)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what is going to be replaced, and the report, durably.
+    fn keep(&self, disk: &dyn Disk, manifest: &Manifest, report: &Repaired) -> StoreResult<()> {
+        let into = report.kept_in.as_deref().expect("there is something to repair");
+        [DAMAGED, into].into_iter().try_for_each(|dir| make_dir(disk, dir))?;
+        let segments = self.bad.keys().map(|no| no.path());
+        for path in self.ahead.iter().map(|name| name.path()).chain(segments) {
+            let to = format!("{into}/{}", path.replace('/', "-"));
+            match disk.link(&path, &to) {
+                Err(error) if error.kind == DiskErrorKind::Exists || error.is_not_found() => {}
+                Err(_) => copy_whole(disk, &path, &to)?,
+                Ok(()) => {}
+            }
+        }
+        // Not a second name for it: it is going to be cut.
+        for no in manifest.logs.iter().filter(|_| !self.log.steps.is_empty()) {
+            copy_whole(disk, &no.path(), &format!("{into}/{}", no.path()))?;
+        }
+        let file = disk.open(&format!("{into}/report.json"), Open::Truncate)?;
+        let words = serde_json::to_vec_pretty(report).expect("numbers and words can be written");
+        file.write_all_at(0, &[&words])?;
+        file.sync()?;
+        for dir in [into, DAMAGED, ""] {
+            disk.sync_dir(dir)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what takes the place of what is damaged, and has one manifest name it. `made` says which files are new.
+    fn replace(
+        &self,
+        disk: &Arc<dyn Disk>,
+        manifest: &mut ManifestFile,
+        report: &Repaired,
+        made: &mut Vec<String>,
+    ) -> StoreResult<()> {
+        let current = manifest.current().clone();
+        make_dir(&**disk, segment::DIRECTORY)?;
+        let mut no = self.free_no(&**disk, &current)?;
+        let mut segments = Vec::new();
+        for name in &current.segments {
+            let Some(bad) = self.bad.get(&name.no) else {
+                segments.push(*name);
+                continue;
+            };
+            let mut writer = SegmentWriter::create(disk, current.log, no, current.components)?;
+            made.push(no.path());
+            self.remake(&**disk, &current, name, &mut |id, entry, _| writer.push(id, entry))?;
+            segments.push(writer.finish(name.upto, bad.decisions.as_deref().unwrap_or_default())?);
+            no = SegmentNo(no.0 + 1);
+        }
+        let mut logs = self.log.keeps.clone();
+        if logs.is_empty() {
+            let no = free_log(&**disk, &current)?;
+            log::create_after(&**disk, current.log, no, self.log.end)?;
+            made.push(no.path());
+            logs.push(no);
+        }
+        let (end, floor) = (self.log.end, self.floor(&current, report));
+        manifest.install(|manifest| {
+            (manifest.segments, manifest.logs, manifest.version_floor) = (segments, logs, floor);
+            manifest.l1 = manifest.l1.filter(|base| base.lsn <= end);
+        })
+    }
+
+    /// Above it all versions begin that are given from now on, if some of those that were given are not known any more.
+    fn floor(&self, manifest: &Manifest, report: &Repaired) -> Version {
+        let mut floor = manifest.version_floor.0;
+        if let Some(LostFrames { after, upto }) = report.frames {
+            let frames = upto.unwrap_or(after.next()).0 - after.0;
+            let last = self.decided.values().chain(self.found.values()).map(|version| version.0).max().unwrap_or(0);
+            floor = floor.max(last.saturating_add(frames.saturating_mul(WRITES_PER_FRAME_MAX)));
+        }
+        if report.unknown > 0 {
+            let upto = manifest.segments.iter().filter(|name| self.bad.contains_key(&name.no)).map(|name| name.upto.0);
+            floor = floor.max(upto.max().unwrap_or(0).saturating_mul(WRITES_PER_FRAME_MAX));
+        }
+        Version(floor.min(NUMBER_MAX))
     }
 }
 
-/// Opens a segment, or what is left of it; `None` if nothing is.
+impl Bad {
+    /// The records of a lost part that its decisions name.
+    fn named(&self, part: Part) -> impl Iterator<Item = (RecordId, Version)> {
+        let (first, end) = match part {
+            Part::Group(_) => (RecordId(0), Some(RecordId(0))),
+            Part::Lost { first, end, .. } => (first, end),
+        };
+        let range = self.own.range(first..).take_while(move |(id, _)| end.is_none_or(|end| **id < end));
+        range.map(|(id, version)| (*id, *version))
+    }
+
+    /// How many records of it nobody can name.
+    fn unknown(&self, part: Part) -> u64 {
+        match part {
+            Part::Group(_) => 0,
+            Part::Lost { entries, .. } => entries.saturating_sub(self.named(part).count() as u64),
+        }
+    }
+}
+
+fn keep_newest(known: &mut BTreeMap<RecordId, Version>, id: RecordId, version: Version) {
+    let newest = known.entry(id).or_insert(version);
+    *newest = version.max(*newest);
+}
+
+fn step(path: &str, found: &str, done: String) -> Step {
+    Step { path: path.into(), found: found.into(), done: done.into() }
+}
+
+/// Opens a segment, or what is left of it; `None` if nothing is, or another file stands in its place.
 fn open_what_is_left(
     disk: &dyn Disk,
     manifest: &Manifest,
@@ -231,18 +509,27 @@ fn open_what_is_left(
     flaw: &mut Option<Box<str>>,
 ) -> StoreResult<Option<Segment>> {
     let (log, components) = (manifest.log, manifest.components);
-    if let Some(whole) = believed(Segment::open(disk, log, name, components), flaw)? {
+    let opened = Segment::open(disk, log, name, components);
+    let is_another = matches!(opened, Err(StoreError::Foreign { .. }));
+    if let Some(whole) = believed(opened, flaw)? {
         return Ok(Some(whole));
     }
+    if is_another {
+        return Ok(None);
+    }
     let left = believed(Segment::salvage(disk, log, name, components), flaw)?;
-    Ok(left.map(|left| left.segment).filter(|segment| segment.groups() > 0))
+    Ok(left.filter(|segment| segment.groups() > 0))
 }
 
-/// What was read; `None`, and why, if it cannot be believed.
+/// What was read; `None`, and why, if it cannot be believed. What is of a later format is not for us to judge.
 fn believed<T>(read: StoreResult<T>, flaw: &mut Option<Box<str>>) -> StoreResult<Option<T>> {
     match read {
         Ok(read) => Ok(Some(read)),
-        Err(error) if error.is_passing() => Err(error),
+        Err(error)
+            if (error.is_passing() && !is_cut_off(&error)) || matches!(error, StoreError::UnknownFormat { .. }) =>
+        {
+            Err(error)
+        }
         Err(error) => {
             flaw.get_or_insert_with(|| error.to_string().into());
             Ok(None)
@@ -250,11 +537,18 @@ fn believed<T>(read: StoreResult<T>, flaw: &mut Option<Box<str>>) -> StoreResult
     }
 }
 
+/// A file that ends too soon will not be longer the next time.
+fn is_cut_off(error: &StoreError) -> bool {
+    matches!(error, StoreError::Disk(error) if matches!(error.kind, DiskErrorKind::UnexpectedEnd { .. }))
+}
+
 /// Reads what is left of a group; `None` if its keys cannot be read.
-fn salvage(segment: &Segment, group: usize) -> StoreResult<Option<Salvaged>> {
-    let mut flaw = None;
-    let Some(keys) = believed(segment.keys_of(group), &mut flaw)? else { return Ok(None) };
-    let facts = believed(segment.facts_of(group), &mut flaw)?;
+fn read_group(segment: &Segment, group: usize, flaw: &mut Option<Box<str>>) -> StoreResult<Option<Salvaged>> {
+    if let Some(entries) = believed(segment.group(group), flaw)? {
+        return Ok(Some(Salvaged { entries, lost: BTreeSet::new() }));
+    }
+    let Some(keys) = believed(segment.keys_of(group), flaw)? else { return Ok(None) };
+    let facts = believed(segment.facts_of(group), flaw)?;
     let mut left = Salvaged { entries: Vec::new(), lost: BTreeSet::new() };
     for at in 0..keys.len() {
         let (id, version) = (keys.id(at), keys.version(at));
@@ -263,7 +557,7 @@ fn salvage(segment: &Segment, group: usize) -> StoreResult<Option<Salvaged>> {
             (Some(_), None) => None,
             (Some(_), Some(facts)) => {
                 let vector = || segment.vector_of(group, &keys, at);
-                believed(segment.entry(group, &keys, at, facts, vector), &mut flaw)?
+                believed(segment.entry(group, &keys, at, facts, vector), flaw)?
             }
         };
         if entry.is_none() {
@@ -274,215 +568,22 @@ fn salvage(segment: &Segment, group: usize) -> StoreResult<Option<Salvaged>> {
     Ok(Some(left))
 }
 
-/// The files of the index that were made from frames after `end`.
-fn l1_ahead(disk: &dyn Disk, end: Lsn) -> StoreResult<Vec<L1Name>> {
-    Ok(l1::list(disk)?.into_iter().filter(|name| !name.temporary && name.lsn > end).collect())
+/// The files of the log that a manifest does not name.
+fn report_logs(disk: &dyn Disk, manifest: &Manifest) -> StoreResult<Vec<String>> {
+    let there = disk.list("")?.into_iter().filter_map(|entry| LogNo::of_path(&entry.name));
+    Ok(there.filter(|no| !manifest.logs.contains(no)).map(LogNo::path).collect())
 }
 
-struct Repairing<'a> {
-    disk: &'a Arc<dyn Disk>,
-    manifest: ManifestFile,
-    survey: Survey,
-    dry_run: bool,
-    done: Repaired,
+/// A number that no file of the log has.
+fn free_log(disk: &dyn Disk, manifest: &Manifest) -> StoreResult<LogNo> {
+    let there = disk.list("")?.into_iter().filter_map(|entry| LogNo::of_path(&entry.name));
+    let all = there.chain(manifest.logs.iter().copied()).map(|no| no.0);
+    Ok(LogNo(all.filter(|no| *no < NUMBER_MAX).max().map_or(1, |last| last + 1)))
 }
 
-impl Repairing<'_> {
-    fn step(&mut self, path: &str, found: &str, done: String) {
-        self.done.steps.push(Step { path: path.into(), found: found.into(), done: done.into() });
-    }
-
-    fn segments(&mut self) -> StoreResult<()> {
-        if self.survey.bad.is_empty() {
-            return Ok(());
-        }
-        let mut segments = Vec::new();
-        let mut no = self.free_no()?;
-        let mut floor = self.manifest.current().version_floor;
-        for name in self.manifest.current().segments.clone() {
-            let Some(why) = self.survey.bad.get(&name.no).cloned() else {
-                segments.push(name);
-                continue;
-            };
-            let mut remade = Remade::new(no, name);
-            no = SegmentNo(no.0 + 1);
-            self.remake(&mut remade)?;
-            if remade.forgets {
-                // What it knew of records that no other knows could have been of any version.
-                floor = floor.max(Version(name.upto.0.saturating_mul(WRITES_PER_FRAME_MAX)));
-                self.done.forgetful.push(name.no.path().into());
-            }
-            let into = remade.no.path();
-            let rest = if remade.kept == 0 {
-                "nothing can be read of it".to_owned()
-            } else {
-                format!("{} of {} records can be read", remade.kept, name.entries)
-            };
-            self.step(
-                &name.no.path(),
-                &why,
-                format!("{rest}; `{into}` takes its place, and it is kept in `{DAMAGED}`"),
-            );
-            segments.extend(remade.name);
-        }
-        if self.dry_run {
-            return Ok(());
-        }
-        self.manifest.install(|manifest| (manifest.segments, manifest.version_floor) = (segments, floor))?;
-        for no in self.survey.bad.keys() {
-            self.put_aside(&no.path())?;
-        }
-        Ok(())
-    }
-
-    /// A number that no segment has.
-    fn free_no(&self) -> StoreResult<SegmentNo> {
-        let there = segment::list(&**self.disk)?.into_iter().filter_map(|path| SegmentNo::of_path(&path));
-        let named = self.manifest.current().segments.iter().map(|name| name.no);
-        let last = there.chain(named).max().expect("there is a segment that is damaged");
-        Ok(SegmentNo(last.0 + 1))
-    }
-
-    /// Writes what can be read of a segment into a new one.
-    fn remake(&mut self, remade: &mut Remade) -> StoreResult<()> {
-        let (log, components) = (self.manifest.current().log, self.manifest.current().components);
-        let mut writer =
-            if self.dry_run { None } else { Some(SegmentWriter::create(self.disk, log, remade.no, components)?) };
-        let opened = open_what_is_left(&**self.disk, self.manifest.current(), &remade.old, &mut None)?;
-        let groups = opened.as_ref().map_or(0, Segment::groups);
-        for group in 0..groups {
-            let segment = opened.as_ref().expect("it has groups");
-            let left = match believed(segment.group(group), &mut None)? {
-                Some(entries) => Some(Salvaged { entries, lost: BTreeSet::new() }),
-                None => salvage(segment, group)?,
-            };
-            let next = (group + 1 < groups).then(|| segment.first_of(group + 1));
-            let left = left.unwrap_or_else(|| self.removals(segment.first_of(group), next));
-            self.push(left, remade, &mut writer)?;
-        }
-        if groups == 0 {
-            let left = self.removals(RecordId(0), None);
-            self.push(left, remade, &mut writer)?;
-        }
-        let decisions = match &opened {
-            Some(segment) => believed(segment.decisions(), &mut None)?,
-            None => None,
-        };
-        remade.forgets = decisions.is_none();
-        if let Some(writer) = writer {
-            remade.name = Some(writer.finish(remade.old.upto, &decisions.unwrap_or_default())?);
-        }
-        Ok(())
-    }
-
-    /// What stands for records of which not even the keys can be read.
-    fn removals(&self, first: RecordId, end: Option<RecordId>) -> Salvaged {
-        let missing: Vec<_> = self.survey.missing(first, end).collect();
-        let lost = missing.iter().map(|(id, _)| *id).collect();
-        Salvaged { entries: missing.into_iter().map(|(id, version)| (id, Entry::Deleted(version))).collect(), lost }
-    }
-
-    fn push(&mut self, left: Salvaged, remade: &mut Remade, writer: &mut Option<SegmentWriter>) -> StoreResult<()> {
-        for (id, entry) in left.entries {
-            if !left.lost.contains(&id) {
-                remade.kept += 1;
-            } else if self.survey.is_newest(id, entry.version()) {
-                self.done.records.push(LostRecord { id, version: entry.version() });
-            }
-            if let Some(writer) = writer {
-                writer.push(id, &entry)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn log(&mut self, found: &LogFound, ahead: &[L1Name]) -> StoreResult<()> {
-        let logs = self.manifest.current().logs.clone();
-        if let Some(why) = &found.trouble {
-            let path = found.cut.map_or(logs[0], |(no, _)| no).path();
-            self.step(&path, why, format!("the log is cut behind {}; what it was is kept in `{DAMAGED}`", found.end));
-        }
-        for name in ahead {
-            let why = format!("it was made from {}, and the log ends with {}", name.lsn, found.end);
-            self.step(&name.path(), &why, format!("it is put into `{DAMAGED}`; the next start makes the index again"));
-        }
-        let known = ahead.iter().map(|name| name.lsn).chain(log::last_known(&**self.disk, &logs)?).max();
-        if found.trouble.is_some() || !ahead.is_empty() {
-            let upto = known.unwrap_or(found.end).max(found.end.next());
-            self.done.frames = Some(LostFrames { after: found.end, upto });
-        }
-        if self.dry_run || self.done.frames.is_none() {
-            return Ok(());
-        }
-        for name in ahead {
-            self.put_aside(&name.path())?;
-        }
-        self.cut_log(found, &logs)
-    }
-
-    fn cut_log(&mut self, found: &LogFound, logs: &[LogNo]) -> StoreResult<()> {
-        let kept = |base: &crate::store::manifest::L1Base| base.lsn <= found.end;
-        let Some((last, end)) = found.cut else {
-            let (log, no) = (self.manifest.current().log, self.free_log()?);
-            log::create_after(&**self.disk, log, no, found.end)?;
-            self.manifest.install(|manifest| {
-                manifest.logs = vec![no];
-                manifest.l1 = manifest.l1.filter(kept);
-            })?;
-            return logs.iter().try_for_each(|no| self.put_aside(&no.path()));
-        };
-        self.manifest.install(|manifest| {
-            manifest.logs.retain(|no| *no <= last);
-            manifest.l1 = manifest.l1.filter(kept);
-        })?;
-        logs.iter().filter(|no| **no > last).try_for_each(|no| self.put_aside(&no.path()))?;
-        self.copy_aside(&last.path())?;
-        log::cut(&**self.disk, last, end)
-    }
-
-    /// A number that no file of the log has.
-    fn free_log(&self) -> StoreResult<LogNo> {
-        let there = self.disk.list("")?.into_iter().filter_map(|entry| LogNo::of_path(&entry.name));
-        let last = there.chain(self.manifest.current().logs.iter().copied()).max();
-        Ok(LogNo(last.expect("a manifest names at least one file of the log").0 + 1))
-    }
-
-    /// Moves a file away that nothing names any more. One that is missing is none.
-    fn put_aside(&self, path: &str) -> StoreResult<()> {
-        let to = self.aside(path)?;
-        match self.disk.rename(path, &to) {
-            Err(error) if error.is_not_found() => Ok(()),
-            moved => Ok(moved?),
-        }
-    }
-
-    fn copy_aside(&self, path: &str) -> StoreResult<()> {
-        let to = self.aside(path)?;
-        copy_whole(&**self.disk, path, &to)
-    }
-
-    fn aside(&self, path: &str) -> StoreResult<String> {
-        match self.disk.mkdir(DAMAGED) {
-            Err(error) if error.kind != DiskErrorKind::Exists => return Err(error.into()),
-            Err(_) | Ok(()) => {}
-        }
-        Ok(format!("{DAMAGED}/{}", path.replace('/', "-")))
-    }
-}
-
-/// A segment that takes another's place.
-struct Remade {
-    no: SegmentNo,
-    old: SegmentName,
-    name: Option<SegmentName>,
-    /// How many of its records can be read.
-    kept: u64,
-    /// Whether what was decided is lost.
-    forgets: bool,
-}
-
-impl Remade {
-    fn new(no: SegmentNo, old: SegmentName) -> Remade {
-        Remade { no, old, name: None, kept: 0, forgets: false }
+fn make_dir(disk: &dyn Disk, dir: &str) -> StoreResult<()> {
+    match disk.mkdir(dir) {
+        Err(error) if error.kind == DiskErrorKind::Exists => Ok(()),
+        made => Ok(made?),
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn missing(path: &str, expected: &str) -> StoreError {
 }
 
 /// Removes a file, if it is there.
-pub(super) fn remove_if_there(disk: &dyn Disk, path: &str) -> Result<(), DiskError> {
+pub(crate) fn remove_if_there(disk: &dyn Disk, path: &str) -> Result<(), DiskError> {
     match disk.remove(path) {
         Err(error) if error.is_not_found() => Ok(()),
         removed => removed,

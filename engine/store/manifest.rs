@@ -55,8 +55,8 @@ pub struct Manifest {
     pub segments: Vec<SegmentName>,
     /// How much of the log the segments hold.
     pub flushed: Flushed,
-    /// No record that is in none of them, and was there once, had a greater version: a record that is new, as far as is
-    /// known, begins above this one, so that no version is given twice.
+    /// Every version that is given is above this one: no record that is in none of them, and was there once, had a greater
+    /// one, so none is given twice.
     pub version_floor: Version,
     /// The base file of L1 that deltas build on, where one was merged.
     pub l1: Option<L1Base>,
@@ -84,7 +84,7 @@ pub struct L1Base {
 pub struct ManifestFile {
     disk: Arc<dyn Disk>,
     current: Manifest,
-    /// The greatest sequence that was tried.
+    /// The greatest sequence that may be in force.
     tried: u64,
 }
 
@@ -121,13 +121,14 @@ impl ManifestFile {
     pub fn install(&mut self, change: impl FnOnce(&mut Manifest)) -> StoreResult<()> {
         let mut next = self.current.clone();
         change(&mut next);
-        self.tried += 1;
-        next.sequence = self.tried;
+        next.sequence = self.tried + 1;
         let file = self.disk.open(TEMPORARY, Open::Truncate)?;
         file.write_all_at(0, &[&next.encode()])?;
         self.disk.point("manifest.written")?;
         file.sync()?;
         self.disk.point("manifest.synced")?;
+        // Until now the old one is untouched.
+        self.tried = next.sequence;
         self.disk.rename(TEMPORARY, PATH)?;
         self.disk.point("manifest.renamed")?;
         self.disk.sync_dir("")?;
@@ -287,16 +288,19 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_leaves_the_old_one_in_force_and_its_sequence_is_not_used_again() {
+    fn a_failure_leaves_the_old_one_in_force_and_a_sequence_that_may_be_found_is_not_used_again() {
         for op in [DiskOp::Open, DiskOp::Write, DiskOp::Sync, DiskOp::Rename, DiskOp::SyncDir, DiskOp::Point] {
             let test_disk = TestDisk::new();
             let (disk, mut file) = created(&test_disk);
             test_disk.fail_next(op, DiskErrorKind::Io);
             file.install(|manifest| manifest.metric = 1).expect_err("the disk failed");
             assert_eq!(file.current().metric, 2);
+            let may_be_found = matches!(op, DiskOp::Rename | DiskOp::SyncDir);
+            assert_eq!(file.is_certain(), !may_be_found, "after {op}");
+            let sequence = if may_be_found { 3 } else { 2 };
             file.install(|manifest| manifest.components = 8).expect("installed");
             let loaded = ManifestFile::load(&disk).expect("loaded").expect("there is one");
-            assert_eq!(loaded.current(), &Manifest { sequence: 3, components: 8, ..manifest() }, "after {op}");
+            assert_eq!(loaded.current(), &Manifest { sequence, components: 8, ..manifest() }, "after {op}");
         }
     }
 

@@ -18,8 +18,8 @@ const BLOCK_BYTES: usize = 64 * 1024;
 /// The most rows of a block: who lives is kept in one word.
 const BLOCK_ROWS_MAX: usize = 64;
 
-/// How many spare buffers are kept: what one flush sends away, at the most usual sizes.
-const SPARE_MAX: usize = 1024;
+/// How many bytes of spare buffers are kept: about what one flush sends away.
+const SPARE_BYTES_MAX: usize = 64 << 20;
 
 /// Buffers of blocks that are no more.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Pool {
     fn give(&self, mut stripes: Vec<Stripe>) {
         stripes.clear();
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE_MAX {
+        if (spare.len() + 1) * stripes.capacity() * size_of::<Stripe>() <= SPARE_BYTES_MAX {
             spare.push(stripes);
         }
     }

@@ -68,6 +68,11 @@ impl Scan {
         true
     }
 
+    /// Whether it looks for no row at all.
+    pub fn wants_none(&self) -> bool {
+        self.best.k == 0
+    }
+
     /// Compares a row that is not in the index, of a record that it knows in that version without its row.
     pub fn offer(&mut self, id: RecordId, version: Version, vector: &[f32]) -> Result<(), VectorError> {
         if self.best.k == 0 {

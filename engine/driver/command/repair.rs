@@ -37,7 +37,9 @@ fn in_words(dir: &Path, done: &Repaired, dry_run: bool) -> String {
         .map(|step| format!("{}\n  found  {}\n  done   {}", step.path, step.found, step.done))
         .collect();
     if let Some(frames) = done.frames {
-        lines.push(format!("LOST: every transaction behind {}, up to {} at least", frames.after, frames.upto));
+        let upto = frames.upto.map_or_else(String::new, |upto| format!(", up to {upto} at least"));
+        lines
+            .push(format!("LOST: every transaction behind {}{upto}; LSNs from there on are given again", frames.after));
         lines.push("Foreign managers may have finished some of them, and are not repaired.".to_owned());
     }
     if !done.records.is_empty() {
@@ -50,7 +52,7 @@ fn in_words(dir: &Path, done: &Repaired, dry_run: bool) -> String {
     }
     if done.unknown > 0 {
         lines.push(format!(
-            "LOST: {} records that nobody can name; an older writing may count for them again",
+            "LOST: up to {} records that nobody can name; an older writing may count for them again",
             done.unknown
         ));
     }
@@ -65,6 +67,9 @@ fn in_words(dir: &Path, done: &Repaired, dry_run: bool) -> String {
         (false, true) => "repaired, and nothing is lost",
         (false, false) => "repaired; what is listed above is lost",
     };
+    if let Some(kept) = done.kept_in.as_ref().filter(|_| !dry_run) {
+        lines.push(format!("What was replaced, and this report, are in `{kept}`."));
+    }
     lines.push(format!("\n{}: {verdict}", dir.display()));
     lines.join("\n")
 }

@@ -237,7 +237,8 @@ fn a_damaged_store_is_repaired_and_what_is_lost_is_listed() {
     assert_eq!(verify(dir.path(), &[]).status.code(), Some(0));
     let stats: serde_json::Value = serde_json::from_slice(&run(&["stats", store, "--json"]).stdout).unwrap();
     assert!(stats["records"].as_u64() > Some(0), "{stats}");
-    assert!(dir.path().join("node/damaged/segments-0").exists());
+    let kept = report["repair"]["kept_in"].as_str().unwrap();
+    assert!(dir.path().join("node").join(kept).join("segments-0").exists());
 }
 
 #[test]

@@ -131,7 +131,10 @@ fn a_vector_that_is_damaged_costs_one_record() {
     copy.set(&path, &bytes);
     let done = kept.is_mended(&copy, "a vector");
     assert_eq!(done.records.iter().map(|lost| (lost.id.0, lost.version.0)).collect::<Vec<_>>(), [(5, 1)]);
-    assert!(copy.paths().contains(&format!("damaged/{}", path.replace('/', "-"))), "{:?}", copy.paths());
+    let kept = done.kept_in.expect("a directory");
+    for name in [path.replace('/', "-").as_str(), "report.json"] {
+        assert!(copy.paths().contains(&format!("{kept}/{name}")), "no {name} in {:?}", copy.paths());
+    }
 }
 
 /// The older writing is whole, in an older segment. It must not come back.
@@ -192,7 +195,7 @@ fn a_log_that_has_lost_its_end_is_accepted_with_what_was_made_of_it_put_aside() 
     boot(&copy, &kept.bench.clock, &kept.bench.config, 9).err().expect("refused");
     let done = kept.is_mended(&copy, "a lost end");
     let end = (kept.states.len() - 1) as u64;
-    assert_eq!(done.frames.map(|frames| frames.upto), Some(Lsn(end)), "{done:?}");
+    assert_eq!(done.frames.and_then(|frames| frames.upto), Some(Lsn(end)), "{done:?}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ mod write;
 mod tests;
 
 pub(super) use scan::holds_frames;
-pub use scan::{Alone, End, Reach, last_known, look, reach, scan};
+pub use scan::{Alone, End, Reach, last_after, last_known, look, reach, scan};
 pub use write::{Log, create_after, cut};
 
 /// The points of growing a log and of taking it up again.

@@ -63,21 +63,27 @@ pub struct Reach {
     pub trouble: Option<Box<str>>,
 }
 
-/// Reads the log as far as it can be believed, hands each batch to `apply`, and says how far that was. Changes nothing on the
-/// disk.
-pub fn reach(disk: &Arc<dyn Disk>, manifest: &Manifest, apply: Apply<'_>) -> StoreResult<Reach> {
+/// Reads files of a log, as far as they can be believed, hands each batch to `apply`, and says how far that was. Changes
+/// nothing on the disk.
+pub fn reach(disk: &Arc<dyn Disk>, manifest: &Manifest, logs: &[LogNo], apply: Apply<'_>) -> StoreResult<Reach> {
     let mut reach = Reach { lsn: Lsn(0), place: None, trouble: None };
-    let walked = walk_all(&**disk, manifest, &mut reach, apply);
+    let walked = walk_all(&**disk, manifest, logs, &mut reach, apply);
     match walked {
-        Err(error) if error.is_passing() => Err(error),
+        Err(error) if error.is_passing() || matches!(error, StoreError::UnknownFormat { .. }) => Err(error),
         Err(error) => Ok(Reach { trouble: Some(error.to_string().into()), ..reach }),
         Ok(()) => Ok(reach),
     }
 }
 
-fn walk_all(disk: &dyn Disk, manifest: &Manifest, reach: &mut Reach, apply: Apply<'_>) -> StoreResult<()> {
+fn walk_all(
+    disk: &dyn Disk,
+    manifest: &Manifest,
+    logs: &[LogNo],
+    reach: &mut Reach,
+    apply: Apply<'_>,
+) -> StoreResult<()> {
     let mut before: Option<(LogFile, Walked)> = None;
-    for &no in &manifest.logs {
+    for &no in logs {
         let file = LogFile::read(disk, manifest.log, no)?;
         let after = file.header.after;
         match &before {
@@ -96,6 +102,19 @@ fn walk_all(disk: &dyn Disk, manifest: &Manifest, reach: &mut Reach, apply: Appl
         before = Some((file, walked));
     }
     before.map_or(Ok(()), |(last, walked)| last.behind(&walked).map(drop))
+}
+
+/// Which of the files is the last that begins behind no later frame than `lsn`: those before it hold no frame after that.
+pub fn last_after(disk: &dyn Disk, manifest: &Manifest, lsn: Lsn) -> StoreResult<Option<usize>> {
+    let mut last = None;
+    for (at, no) in manifest.logs.iter().enumerate() {
+        match LogFile::read(disk, manifest.log, *no) {
+            Ok(file) if file.header.after.lsn <= lsn => last = Some(at),
+            Err(error) if error.is_passing() => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(last)
 }
 
 /// The last frame that any of these files shows to have been there, whatever is damaged before it.

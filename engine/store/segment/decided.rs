@@ -70,6 +70,16 @@ pub(super) fn encode(decisions: &[Decided]) -> Vec<u8> {
     out
 }
 
+/// How many of these bytes [`encode`] has written, if it has.
+pub(super) fn encoded_bytes(bytes: &[u8]) -> Option<usize> {
+    let mut from = Cursor::new(bytes);
+    let count = from.count("decisions", usize::MAX, BYTES_MIN).ok()?;
+    for _ in 0..count {
+        Decided::decode(&mut from).ok()?;
+    }
+    Some(from.position())
+}
+
 /// Reads what [`encode`] wrote.
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Decided>, Flaw> {
     let mut from = Cursor::new(bytes);

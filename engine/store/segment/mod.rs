@@ -40,7 +40,6 @@ pub use decided::Decided;
 pub use group::{Facts, Keys};
 pub use name::{SegmentName, SegmentNo};
 pub use read::{Segment, Span};
-pub use salvage::Salvage;
 pub use write::SegmentWriter;
 
 use stormproof_contract::Disk;

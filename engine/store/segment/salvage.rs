@@ -4,26 +4,22 @@
 use stormproof_contract::{Disk, File, Open};
 
 use super::{
-    SegmentName,
+    SegmentName, decided,
     filter::Filter,
     footer::{Footer, Group},
     group::{self, FACTS_BYTES_MAX, KEYS_BYTES_MAX, Keys},
     read::Segment,
     seal::{Home, SEAL_BYTES},
 };
-use crate::store::{Digest, StoreResult, codec::Cursor, files::missing, log::LogId};
-
-/// What was found of a segment.
-pub struct Salvage {
-    /// The groups that were reached. What was decided is not in it.
-    pub segment: Segment,
-    /// How many of its records they have.
-    pub entries: u64,
-}
+use crate::{
+    ids::RecordId,
+    store::{Digest, StoreResult, codec::Cursor, files::missing, log::LogId},
+};
 
 impl Segment {
-    /// Reads what is left of a segment. Groups that are reached may be damaged inside.
-    pub fn salvage(disk: &dyn Disk, log: LogId, name: &SegmentName, components: u32) -> StoreResult<Salvage> {
+    /// Reads what is left of a segment: the groups that were reached, which may be damaged inside, and what was decided, if it
+    /// follows them.
+    pub fn salvage(disk: &dyn Disk, log: LogId, name: &SegmentName, components: u32) -> StoreResult<Segment> {
         let path = name.no.path();
         let file = match disk.open(&path, Open::Read) {
             Err(error) if error.is_not_found() => {
@@ -32,14 +28,19 @@ impl Segment {
             opened => opened?,
         };
         let home = Home { log, no: name.no };
-        let (mut groups, mut entries, mut live, mut end) = (Vec::new(), 0, 0, 0);
+        let (mut groups, mut entries, mut live, mut end, mut next) = (Vec::new(), 0, 0, 0, RecordId(0));
+        let len = file.meta()?.len;
         while entries < name.entries
-            && let Some(group) = next_group(&*file, home, end, components)?
+            && end < len
+            && let Some((group, last)) = next_group(&*file, home, end)?
+            && group.first >= next
+            && entries + u64::from(group.entries) <= name.entries
         {
             (entries, live) = (entries + u64::from(group.entries), live + u64::from(group.live));
-            end = group.end(components);
+            (end, next) = (group.end(components), RecordId(last.0.saturating_add(1)));
             groups.push(group);
         }
+        let decisions = if entries == name.entries { decisions_bytes(&*file, end, len)? } else { 0 };
         let footer = Footer {
             home,
             components,
@@ -48,22 +49,22 @@ impl Segment {
             live,
             groups: groups.len() as u64,
             decisions_at: end,
-            filter_at: end,
+            filter_at: end + decisions,
             contents: Digest([0; Digest::LEN]),
         };
-        let segment = Segment { path: path.into(), file, footer, filter: Filter::for_entries(0), groups };
-        Ok(Salvage { segment, entries })
+        Ok(Segment { path: path.into(), file, footer, filter: Filter::for_entries(0), groups })
     }
 }
 
-/// The group that begins at `offset`; `None` if none does, as far as can be read.
-fn next_group(file: &dyn File, home: Home, offset: u64, components: u32) -> StoreResult<Option<Group>> {
+/// The group that begins at `offset`, if its keys can be read, and its last record. What follows its keys may be cut off.
+fn next_group(file: &dyn File, home: Home, offset: u64) -> StoreResult<Option<(Group, RecordId)>> {
     let bytes = read_upto(file, offset, KEYS_BYTES_MAX + SEAL_BYTES)?;
     let Some(keys_bytes) = keys_bytes(&bytes).filter(|len| *len <= bytes.len()) else { return Ok(None) };
     let opened = home.open(offset, &bytes[..keys_bytes]).and_then(Keys::decode);
     let Ok(keys) = opened else { return Ok(None) };
     let bytes = read_upto(file, offset + keys_bytes as u64, FACTS_BYTES_MAX + SEAL_BYTES)?;
     let Some(facts_bytes) = facts_bytes(&bytes, keys.live()) else { return Ok(None) };
+    let last = keys.id(keys.len() - 1);
     let group = Group {
         first: keys.id(0),
         offset,
@@ -72,8 +73,13 @@ fn next_group(file: &dyn File, home: Home, offset: u64, components: u32) -> Stor
         keys_bytes: keys_bytes as u32,
         facts_bytes: facts_bytes as u32,
     };
-    let is_there = group.end(components) <= file.meta()?.len;
-    Ok(is_there.then_some(group))
+    Ok(Some((group, last)))
+}
+
+/// How long the decisions are that begin at `offset`, with their checksum; 0 if none do.
+fn decisions_bytes(file: &dyn File, offset: u64, len: u64) -> StoreResult<u64> {
+    let bytes = read_upto(file, offset, usize::try_from(len - offset).unwrap_or(usize::MAX))?;
+    Ok(decided::encoded_bytes(&bytes).map_or(0, |known| known as u64 + SEAL_BYTES as u64))
 }
 
 /// How long the keys are that begin here, with their checksum.
