@@ -62,7 +62,7 @@ enum State {
     /// An attempt is to be made.
     Waiting,
     /// Its segment is being written.
-    Writing(Writing),
+    Writing(Box<Writing>),
     /// Its segment is durable, and was not put in force.
     Made(SegmentName),
 }
@@ -136,21 +136,21 @@ impl MemoryNode {
     /// Begins to flush, or goes on where an attempt has failed; or leaves all as it was, to be tried again.
     pub(super) fn begin_flush(&mut self, out: &mut Effects<Reply>) {
         let begun = self.try_begin_flush();
-        self.hear_of_flush(begun, out);
+        self.hear_of_flush(&begun, out);
     }
 
     /// Writes the next slice; after the last one, puts the segment in force.
     pub(super) fn go_on_flushing(&mut self, out: &mut Effects<Reply>) {
         let gone_on = self.try_slice();
-        self.hear_of_flush(gone_on, out);
+        self.hear_of_flush(&gone_on, out);
     }
 
-    fn hear_of_flush(&mut self, outcome: StoreResult<Option<u64>>, out: &mut Effects<Reply>) {
+    fn hear_of_flush(&mut self, outcome: &StoreResult<Option<u64>>, out: &mut Effects<Reply>) {
         match outcome {
             Ok(None) => {}
             Ok(Some(records)) => {
                 self.flush_pause = Pause::default();
-                out.note("flush", &[("lsn", self.manifest.current().flushed.lsn.0), ("records", records)]);
+                out.note("flush", &[("lsn", self.manifest.current().flushed.lsn.0), ("records", *records)]);
             }
             Err(_) => {
                 self.flush.iter_mut().for_each(Flush::give_up);
@@ -184,7 +184,7 @@ impl MemoryNode {
         let no = self.take_segment_no();
         let writer = SegmentWriter::create(&self.disk, self.l1.log, no, self.l1.components)?;
         let flush = self.flush.as_mut().expect("frozen above");
-        flush.state = State::Writing(Writing { no, writer, next: RecordId(0), grown });
+        flush.state = State::Writing(Box::new(Writing { no, writer, next: RecordId(0), grown }));
         Ok(None)
     }
 

@@ -296,7 +296,7 @@ impl Survey {
     /// What a repair does, and what is lost by it. Writes nothing.
     fn report(&self, disk: &dyn Disk, manifest: &Manifest) -> StoreResult<Repaired> {
         let mut report = Repaired { steps: Vec::new(), ..Repaired::default() };
-        let mut no = self.free_no(disk, manifest)?;
+        let mut no = free_no(disk, manifest)?;
         for name in manifest.segments.iter().filter(|name| self.bad.contains_key(&name.no)) {
             let bad = &self.bad[&name.no];
             let (mut kept, mut noted) = (0, Vec::new());
@@ -364,20 +364,15 @@ impl Survey {
         Salvaged { entries, lost }
     }
 
-    /// A number that no segment has.
-    fn free_no(&self, disk: &dyn Disk, manifest: &Manifest) -> StoreResult<SegmentNo> {
-        let there = segment::list(disk)?.into_iter().filter_map(|path| SegmentNo::of_path(&path));
-        let all = there.chain(manifest.segments.iter().map(|name| name.no)).map(|no| no.0);
-        Ok(SegmentNo(all.filter(|no| *no < NUMBER_MAX).max().map_or(0, |last| last + 1)))
-    }
-
     fn carry_out(&self, disk: &Arc<dyn Disk>, manifest: &mut ManifestFile, report: &Repaired) -> StoreResult<()> {
         self.keep(&**disk, manifest.current(), report)?;
         let mut made = Vec::new();
         let carried = self.replace(disk, manifest, report, &mut made);
         if carried.is_err() && manifest.is_certain() {
             // A repair that is tried again must not find the disk full of what this one has left.
-            made.iter().for_each(|path| drop(disk.remove(path)));
+            for path in &made {
+                let _ = disk.remove(path);
+            }
         }
         carried?;
         if let Some((last, end)) = self.log.cut {
@@ -429,7 +424,7 @@ impl Survey {
     ) -> StoreResult<()> {
         let current = manifest.current().clone();
         make_dir(&**disk, segment::DIRECTORY)?;
-        let mut no = self.free_no(&**disk, &current)?;
+        let mut no = free_no(&**disk, &current)?;
         let mut segments = Vec::new();
         for name in &current.segments {
             let Some(bad) = self.bad.get(&name.no) else {
@@ -572,6 +567,13 @@ fn read_group(segment: &Segment, group: usize, flaw: &mut Option<Box<str>>) -> S
 fn report_logs(disk: &dyn Disk, manifest: &Manifest) -> StoreResult<Vec<String>> {
     let there = disk.list("")?.into_iter().filter_map(|entry| LogNo::of_path(&entry.name));
     Ok(there.filter(|no| !manifest.logs.contains(no)).map(LogNo::path).collect())
+}
+
+/// A number that no segment has.
+fn free_no(disk: &dyn Disk, manifest: &Manifest) -> StoreResult<SegmentNo> {
+    let there = segment::list(disk)?.into_iter().filter_map(|path| SegmentNo::of_path(&path));
+    let all = there.chain(manifest.segments.iter().map(|name| name.no)).map(|no| no.0);
+    Ok(SegmentNo(all.filter(|no| *no < NUMBER_MAX).max().map_or(0, |last| last + 1)))
 }
 
 /// A number that no file of the log has.

@@ -199,6 +199,8 @@ enum CommandError {
     NoFile(PathBuf),
     #[error("{}: no store was ever opened here: neither `{NODE_DIR}` nor `manifest` is in it", .0.display())]
     NoStore(PathBuf),
+    #[error("{}: it has no lock of its own, so a process may have it open; give the directory that it is in", .0.display())]
+    NodeAlone(PathBuf),
     #[error("{}: a process has it open; stop it first", .0.display())]
     InUse(PathBuf),
     #[error("{}: {error}", dir.display())]
@@ -239,6 +241,7 @@ impl CommandError {
             CommandError::Missing(_)
             | CommandError::NoFile(_)
             | CommandError::NoStore(_)
+            | CommandError::NodeAlone(_)
             | CommandError::Fvecs(_)
             | CommandError::TooManyIds
             | CommandError::Dim { .. } => 2,
@@ -335,7 +338,7 @@ impl From<MetricName> for crate::vector::Metric {
 /// The files of a node, and what keeps others from opening it meanwhile.
 struct Held {
     disk: Arc<dyn Disk>,
-    _lock: Option<Box<dyn Lock>>,
+    lock: Option<Box<dyn Lock>>,
 }
 
 impl Held {
@@ -350,12 +353,20 @@ impl Held {
         let disk = RealDisk::open(dir).map_err(failed)?;
         if dir.join(NODE_DIR).is_dir() {
             let lock = disk.try_lock(LOCK_FILE).map_err(failed)?;
-            return Ok(Held { disk: disk.scoped(NODE_DIR), _lock: Some(lock) });
+            return Ok(Held { disk: disk.scoped(NODE_DIR), lock: Some(lock) });
         }
         // A copy of the node's files alone.
         if dir.join("manifest").exists() {
-            return Ok(Held { disk: Arc::new(disk), _lock: None });
+            return Ok(Held { disk: Arc::new(disk), lock: None });
         }
         Err(CommandError::NoStore(dir.to_owned()))
+    }
+
+    /// The same, to be written to: nobody else may.
+    fn take_whole(dir: &Path) -> Result<Held, CommandError> {
+        let is_part =
+            dir.canonicalize().is_ok_and(|dir| dir.parent().is_some_and(|above| above.join(LOCK_FILE).exists()));
+        let held = Held::take(dir)?;
+        if held.lock.is_none() && is_part { Err(CommandError::NodeAlone(dir.to_owned())) } else { Ok(held) }
     }
 }

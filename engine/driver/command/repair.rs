@@ -15,7 +15,7 @@ use crate::memory::repair::{Repaired, repair};
 const LISTED_MAX: usize = 20;
 
 pub(super) fn run(dir: &Path, dry_run: bool, json: bool) -> Result<ExitCode, CommandError> {
-    let held = Held::take(dir)?;
+    let held = if dry_run { Held::take(dir)? } else { Held::take_whole(dir)? };
     let done = repair(&held.disk, dry_run).map_err(|error| CommandError::Store { dir: dir.to_owned(), error })?;
     if json {
         let verdict = if done.is_lossless() { "nothing_lost" } else { "lost" };

@@ -33,7 +33,8 @@ const BATCH_TRANSACTIONS: &str = "stormproof_batch_transactions";
 const SECONDS: [f64; 13] = [1e-5, 1e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 2.0, 10.0];
 const TRANSACTIONS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0];
 
-/// Makes this process record metrics, once in its life; the handle gives them as Prometheus' text.
+/// Makes this process record metrics, once in its life; the handle gives them as Prometheus' text. Without an endpoint, whoever
+/// has it calls its `run_upkeep` now and then, or what it was told grows.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(REQUEST_SECONDS.into()), &SECONDS)?

@@ -228,6 +228,8 @@ fn a_damaged_store_is_repaired_and_what_is_lost_is_listed() {
     let before = files(&dir.path().join("node"));
     let dry = run(&["repair", store, "--dry-run"]);
     assert_eq!((dry.status.code(), files(&dir.path().join("node"))), (Some(1), before));
+    let alone = run(&["repair", dir.path().join("node").to_str().unwrap()]);
+    assert_eq!(alone.status.code(), Some(2), "{}", said(&alone));
     let done = run(&["repair", store, "--json"]);
     assert_eq!(done.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();

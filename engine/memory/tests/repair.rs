@@ -243,3 +243,103 @@ fn a_manifest_is_not_made_up() {
     repair(&disk, false).expect_err("there is nothing to go by");
     assert_eq!(contents(&kept.bench.disk), before);
 }
+
+/// What the first repair could not save of the decisions is not there to name records a second time.
+#[test]
+fn a_repaired_store_that_is_damaged_again_says_what_it_cannot_know() {
+    let kept = kept(sliced_log());
+    for first in [60, 300, 420] {
+        for second in (0..260).step_by(13) {
+            let copy = kept.bench.disk.copied();
+            let flip = |path: &str, at: usize| {
+                let mut bytes = copy.bytes(path);
+                let at = at % bytes.len();
+                bytes[at] ^= 16;
+                copy.set(path, &bytes);
+            };
+            // Its end, so that what was decided is lost with some of what is before.
+            let len = copy.bytes("segments/2").len();
+            copy.set("segments/2", &copy.bytes("segments/2")[..len - first]);
+            let before = mend(&copy, false);
+            let named = copy.paths().into_iter().rfind(|path| path.starts_with("segments/")).expect("a segment");
+            flip(&named, second);
+            let after = mend(&copy, false);
+            let lost = |done: &Repaired| done.records.len() as u64 + done.unknown;
+            let node = boot(&copy, &kept.bench.clock, &kept.bench.config, 9).expect("it starts");
+            let facts = node.inspect(&()).expect("facts");
+            let was = kept.states.last().expect("states");
+            let gone = was.iter().filter(|record| !facts.records.contains(record)).count() as u64;
+            assert!(gone <= lost(&before) + lost(&after), "{first} {second}: {gone} gone, {before:?} {after:?}");
+        }
+    }
+}
+
+/// A participant was not told the end of a transaction, so files of the log stay that hold only what was flushed.
+#[test]
+fn damage_of_a_log_file_that_holds_only_what_was_flushed_costs_nothing() {
+    let managers = Ledger::managers(&["books"], LedgerConfig::default());
+    let config = Config { managers, again_after: Tick::secs(1), ..sliced_log() };
+    let mut bench = Bench::new(config.clone());
+    fill(&mut bench, 1..=3);
+    let asked = bench.send(Op::Commit(Transaction { managers: vec!["books".into()], ..upsert(4, 4, 4.0) }));
+    for after in [1, 0, 0] {
+        bench.disk.fail_nth_on(after, DiskOp::Rename, "managers/books/book", DiskErrorKind::Io);
+    }
+    bench.settle();
+    committed(&bench.reply(asked).expect("an answer"));
+    bench.pass(Tick::secs(1));
+    fill(&mut bench, 5..=6);
+    let logs: Vec<_> = bench.disk.paths().into_iter().filter(|path| path.starts_with("log.")).collect();
+    assert_eq!(logs, ["log.1", "log.2"], "{:?}", bench.notes);
+    for damage in [false, true] {
+        let copy = bench.disk.copied();
+        if damage {
+            let mut bytes = copy.bytes("log.1");
+            bytes[90] ^= 1;
+            copy.set("log.1", &bytes);
+        } else {
+            copy.remove("log.1").expect("removed");
+        }
+        let done = mend(&copy, false);
+        assert!(done.is_lossless() && !done.is_nothing(), "{done:?}");
+        let node = boot(&copy, &bench.clock, &config, 9).expect("it starts");
+        assert_eq!(node.inspect(&()).map(|facts| facts.records.len()), Some(6));
+    }
+}
+
+#[test]
+fn an_index_that_the_manifest_names_proves_a_lost_end_too() {
+    let mut bench =
+        Bench::new(Config { flush_records: 100, l1_persist: L1Persist::Delta { merge_after: 2 }, ..small() });
+    fill(&mut bench, 1..=5);
+    bench.pass(Tick::secs(1));
+    let base = bench.node.manifest.current().l1.expect("merged").lsn;
+    let copy = bench.disk.copied();
+    let mut log = copy.bytes("log.1");
+    log.iter_mut().skip(64).for_each(|byte| *byte = 0);
+    copy.set("log.1", &log);
+    // As an operator may have done.
+    for path in copy.paths().into_iter().filter(|path| path.starts_with("l1/")) {
+        copy.remove(&path).expect("removed");
+    }
+    let done = mend(&copy, false);
+    assert_eq!(done.frames.map(|frames| (frames.after, frames.upto)), Some((Lsn(0), Some(base))), "{done:?}");
+    boot(&copy, &bench.clock, &bench.config, 9).expect("it starts");
+}
+
+/// A file of a later format is not damage, and not ours to judge.
+#[test]
+fn what_a_later_version_has_written_is_left_alone() {
+    let kept = kept(sliced_log());
+    let path = kept.bench.disk.paths().into_iter().rfind(|path| path.starts_with("log.")).expect("a log");
+    let mut bytes = kept.bench.disk.bytes(&path);
+    bytes[8] = 99;
+    let crc = crc32c::crc32c(&bytes[..59]);
+    bytes[59..63].copy_from_slice(&crc.to_le_bytes());
+    kept.bench.disk.set(&path, &bytes);
+    let before = contents(&kept.bench.disk);
+    let disk = Arc::clone(&kept.bench.disk) as Arc<dyn Disk>;
+    let refused = repair(&disk, false).expect_err("not ours");
+    assert!(refused.to_string().contains(&path), "{refused}");
+    assert_eq!(contents(&kept.bench.disk), before);
+}
