@@ -381,7 +381,7 @@ impl Survey {
         let named = manifest.current();
         let segments = self.bad.keys().map(|no| no.path());
         let logs = report_logs(&**disk, named)?;
-        for path in self.ahead.iter().map(|name| name.path()).chain(segments).chain(logs) {
+        for path in self.ahead.iter().map(L1Name::path).chain(segments).chain(logs) {
             remove_if_there(&**disk, &path)?;
         }
         Ok(())
@@ -392,7 +392,7 @@ impl Survey {
         let into = report.kept_in.as_deref().expect("there is something to repair");
         [DAMAGED, into].into_iter().try_for_each(|dir| make_dir(disk, dir))?;
         let segments = self.bad.keys().map(|no| no.path());
-        for path in self.ahead.iter().map(|name| name.path()).chain(segments) {
+        for path in self.ahead.iter().map(L1Name::path).chain(segments) {
             let to = format!("{into}/{}", path.replace('/', "-"));
             match disk.link(&path, &to) {
                 Err(error) if error.kind == DiskErrorKind::Exists || error.is_not_found() => {}

@@ -187,7 +187,18 @@ fn behind(id: u32, kind: FaultKind, dice: &mut Dice) -> Fault {
     Fault::new(id, kind, at)
 }
 
+/// A manifest is installed, and the node is told that it is not; then it dies.
+fn told_that_it_failed(dice: &mut Dice) -> Vec<Fault> {
+    let hit = dice.between(3, 16) as u32;
+    let at = Trigger::Point { name: "manifest.synced".into(), hit };
+    let failure = Fault::new(1, *dice.pick(&[FaultKind::RenameError, FaultKind::SyncDirError]), at).amount(1);
+    vec![failure, death_behind(2, &DEATHS, "manifest.synced", hit, 24, dice)]
+}
+
 fn failures(dice: &mut Dice) -> Vec<Fault> {
+    if dice.percent(30) {
+        return told_that_it_failed(dice);
+    }
     let mut faults = Vec::new();
     for id in 1..=dice.between(1, 2) as u32 {
         let name = (*dice.pick(&["compact.begun", "segment.written", "segment.synced", "manifest.written"])).into();
