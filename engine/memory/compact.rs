@@ -3,8 +3,8 @@
 //! 1. The job merges them, syncs what it made, reads it back and says what it is. Nothing names it yet.
 //! 2. One manifest names it, and no longer the ones it was made of. The node opens it by what it was told, so another file of
 //!    that name is refused.
-//! 3. The view is published again, of the same frame, and the old files are removed. A query that began before reads on in
-//!    them: it holds them open.
+//! 3. The view is published again, of the same frame, and the old files are removed when the node settles next. A query that
+//!    began before reads on in them: it holds them open.
 //!
 //! A crash before the manifest is durable leaves all as it was, and a file that the next recovery removes; after it, the new
 //! segment says of every record what the old ones said together. If the installation fails, either manifest may be found, so

@@ -1,7 +1,8 @@
 //! Suite `flush`: what the log had goes into a segment and the log is cut behind it, while the process dies, the disk
 //! fails, rots or lies, and queries read.
 //!
-//! A segment is the only copy of what it holds, so rot of one cannot be survived, only told: nothing is served then.
+//! A segment is the only copy of what it holds, so rot of one cannot be survived, only told: by the boot, or, of a vector that
+//! it does not read, by the query that does.
 
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ const CASES: [Case; 6] = [
         name: "rot",
         hypothesis: "a bit that flips in a segment is found before anything of it is believed",
         injection: "a bit of a segment flips at rest; queries read it, then the process is killed",
-        criterion: "answers say that they could not read; the boot is refused, naming file and offset",
+        criterion: "answers say that they could not read; a boot that reads it is refused, naming file and offset",
         faults: &[FaultKind::BitRot, FaultKind::Kill],
         sometimes: &["world.boot_refused"],
     },
