@@ -125,6 +125,8 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         }
         "rot" => {
             params.l1_rows = *dice.pick(&[0, params.l1_rows]);
+            // What the cache still holds would hide the rot.
+            tuning.evict = *dice.pick(&[tuning.evict, Ppm(1_000_000)]);
             params.habits.mix = Mix { get: 25, search: 25, ..params.habits.mix };
             let at = Trigger::Point { name: "flush.published".into(), hit: dice.between(1, 4) as u32 };
             vec![Fault::new(1, FaultKind::BitRot, at).path("segments/*"), death_later(2, 4..=14, dice)]
