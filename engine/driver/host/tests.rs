@@ -295,11 +295,18 @@ fn the_later_of_two_calls_with_one_id_hears_the_reply() {
 }
 
 #[test]
-fn the_observer_hears_notes_refused_messages_and_the_end() {
+fn the_observer_hears_answers_notes_refused_messages_and_the_end() {
     let heard = Arc::new(Mutex::new(Vec::new()));
-    let ear = Arc::clone(&heard);
-    let observer: Observer =
-        Arc::new(move |note| ear.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{note:?}")));
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let (ear, other) = (Arc::clone(&heard), Arc::clone(&answered));
+    let observer: Observer = Arc::new(move |note| match note {
+        Note::Answered { id, kind, known, .. } => {
+            other.lock().unwrap_or_else(PoisonError::into_inner).push((id.attempt, *kind, *known));
+        }
+        Note::Said { .. } | Note::NoPeer { .. } | Note::DeafJob { .. } | Note::Stopped { .. } => {
+            ear.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{note:?}"));
+        }
+    });
     let (_dir, running) = run_with(&Counter::default(), Options { observer: Some(observer), ..Options::default() });
     running.client().call(Op::Add(3)).expect("it runs");
     running.client().call(Op::NoteAndSend).expect("it runs");
@@ -310,6 +317,7 @@ fn the_observer_hears_notes_refused_messages_and_the_end() {
         format!("{:?}", Note::Stopped { how: &Stop::Asked }),
     ];
     assert_eq!(*heard.lock().expect("no observer panicked"), expected);
+    assert_eq!(*answered.lock().expect("no observer panicked"), [(0, "operation", true); 2]);
 }
 
 #[test]
