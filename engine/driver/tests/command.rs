@@ -6,10 +6,11 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Arc,
 };
 
 use stormproof_engine::{
-    driver::{Options, open},
+    driver::{Note, Observer, Options, open},
     memory::{Config, Draft, Engine, Op, RecordId, RetryId, Transaction},
 };
 
@@ -38,12 +39,20 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// Six records, of which four or more are flushed: beside the commits, at a moment of the writer's own.
 fn filled(dir: &Path) {
     let config = Config { dim: 2, flush_records: 4, ..Config::default() };
-    let node = open(&Engine, &config, dir, Options::default()).unwrap();
+    let (tell, flushed) = std::sync::mpsc::channel();
+    let observer: Observer = Arc::new(move |note| {
+        if let Note::Said { name: "flush", .. } = note {
+            let _ = tell.send(());
+        }
+    });
+    let node = open(&Engine, &config, dir, Options { observer: Some(observer), ..Options::default() }).unwrap();
     for id in 1..=6_u64 {
         let inserts = vec![Draft::new(RecordId(id), vec![id as f32, 1.0])];
         let transaction = Transaction { inserts, ..Transaction::new(RetryId(id.into())) };
         node.client().call(Op::Commit(transaction)).unwrap();
     }
+    // Beside commits, and perhaps not at an end when the last of them is answered.
+    flushed.recv_timeout(std::time::Duration::from_mins(1)).expect("it is flushed");
     assert_eq!(verify(dir, &[]).status.code(), Some(3), "it is open");
     assert!(said(&verify(dir, &[])).contains("stop it first"));
     node.stop();
