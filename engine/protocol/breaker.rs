@@ -259,6 +259,12 @@ mod tests {
     }
 
     #[test]
+    fn a_call_of_a_trial_that_went_well_makes_room_for_another() {
+        let story = transcript("afafafafaf ...... a s aaa");
+        assert!(story.ends_with("aaa -> admit, admit, refuse"), "{story}");
+    }
+
+    #[test]
     fn who_was_admitted_before_the_last_change_is_not_heard() {
         // Six calls under way; five fail. The sixth fails in the middle of the trial, and then a call of the trial succeeds.
         let story = transcript("aaaaaa fffff ...... a f s");

@@ -105,7 +105,7 @@ impl Prepare {
             (S::Beginning { at }, I::No(why)) => self.refuse(self.voted_no(at, why), at + 1, out),
             (S::Voting { at }, I::Yes(digest)) => {
                 self.votes[at] = Some(digest);
-                self.vote(at + 1, out);
+                self.vote(at, out);
             }
             (S::Voting { at }, I::Pending) => self.vote(at + 1, out),
             (S::Voting { at }, I::No(why)) => self.refuse(self.voted_no(at, why), self.managers.len(), out),
