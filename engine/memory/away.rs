@@ -10,13 +10,13 @@ use std::{ops::Range, sync::Arc};
 
 use stormproof_contract::Reads;
 
-use super::{node::MemoryNode, view::View};
+use super::{node::MemoryNode, recover::foreign_vector, view::View};
 use crate::{
     store::{
-        StoreError, StoreResult,
+        StoreResult,
         segment::{Keys, Segment, SegmentName},
     },
-    vector::{FlatIndex, Scan, VectorError},
+    vector::{FlatIndex, Scan},
 };
 
 /// How many groups a search reads at a time: about 2 MiB of vectors.
@@ -183,18 +183,9 @@ fn compare(view: &View, (segment, group): Place, keys: &Keys, bytes: &[u8], scan
     for at in 0..keys.len() {
         let Some(row) = keys.row(at).filter(|_| view.index.is_away(keys.id(at), keys.version(at))) else { continue };
         let vector = segment.vector_among(group, keys, at, bytes)?;
-        let foreign = |error| foreign(segment, segment.row_span(group, row).offset, error);
-        scan.offer(keys.id(at), keys.version(at), &vector).map_err(foreign)?;
+        let (id, offset) = (keys.id(at), segment.row_span(group, row).offset);
+        let foreign = |error| foreign_vector(segment.no().path(), offset, id, error);
+        scan.offer(id, keys.version(at), &vector).map_err(foreign)?;
     }
     Ok(())
-}
-
-/// Checksums make a vector that the index cannot hold the work of another program.
-fn foreign(segment: &Segment, offset: u64, error: VectorError) -> StoreError {
-    StoreError::Foreign {
-        path: segment.no().path().into(),
-        offset,
-        expected: "vectors that the index can hold".into(),
-        found: error.to_string().into(),
-    }
 }

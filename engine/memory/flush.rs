@@ -113,15 +113,15 @@ impl Writing {
 }
 
 impl MemoryNode {
-    /// Whether so much was written since the last flush that it should be flushed, or a flush has to be tried again. Once there
-    /// are as many segments as a manifest can name, the log grows instead.
-    pub(super) fn wants_flush(&self) -> bool {
+    /// From when on a flush should begin, if so much was written since the last one, or be tried again. Once there are as many
+    /// segments as a manifest can name, the log grows instead.
+    pub(super) fn flush_wanted(&self) -> Option<Tick> {
         let view = self.views.newest();
         let much =
             view.records.entries() >= self.config.flush_records || view.records.weight() > self.config.flush_bytes;
         let waits = self.flush.is_some() || much;
-        let is_time = self.flush_pause.until() <= self.clock.now();
-        self.is_well() && waits && is_time && !self.is_flushing() && view.segments.len() < SEGMENTS_MAX
+        let may = self.is_well() && !self.is_flushing() && view.segments.len() < SEGMENTS_MAX;
+        (waits && may).then_some(self.flush_pause.until())
     }
 
     pub(super) fn is_flushing(&self) -> bool {
@@ -158,8 +158,6 @@ impl MemoryNode {
                 // What it has left may hold the space that the disk is short of.
                 self.sweep_segments();
                 self.flush_pause.lengthen(self.clock.now(), self.config.again_after);
-                self.again_at =
-                    Some(self.again_at.map_or(self.flush_pause.until(), |at| at.min(self.flush_pause.until())));
             }
         }
     }

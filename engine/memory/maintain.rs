@@ -39,7 +39,7 @@ impl MemoryNode {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
             self.redrive(out);
-            if self.wants_flush() {
+            if self.flush_wanted().is_some_and(|at| at <= now) {
                 self.begin_flush(out);
             }
             if self.wants_merge() {
@@ -49,10 +49,11 @@ impl MemoryNode {
         if self.wants_compaction() {
             self.compact(out);
         }
-        if self.again_at.is_none() && (self.wants_flush() || self.wants_merge()) {
-            // In a batch of its own, so that the answers of this one need not wait for it.
-            self.again_at = Some(now);
-        }
+        // In a batch of its own, so that the answers of this one need not wait for it. A flush has a pause of its own after a
+        // failure; a merge waits for whatever is tried again.
+        let merge = (self.again_at.is_none() && self.wants_merge()).then_some(now);
+        let flush = self.flush_wanted().map(|at| at.max(now));
+        self.again_at = [self.again_at, merge, flush].into_iter().flatten().min();
     }
 
     /// When the next leftovers are to be removed: at once, if there are any, and it is known that they are.

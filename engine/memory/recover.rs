@@ -35,7 +35,7 @@ use super::{
     waiting::{ManagerSet, Waiting},
 };
 use crate::{
-    ids::{Lsn, Version},
+    ids::{Lsn, RecordId, Version},
     protocol::{ManagerId, Participant, Verdict, degrade::Degrade, health::Health, redrive},
     store::{
         self, Batch, Entry, Memtable, Record, StoreError, StoreResult, TransactionId, Write,
@@ -44,7 +44,7 @@ use crate::{
         manifest::{Flushed, Manifest, ManifestFile},
         segment::{self, Decided, Segment},
     },
-    vector::{FlatIndex, Shape},
+    vector::{FlatIndex, Shape, VectorError},
 };
 
 /// The points of a recovery, beside those of the log.
@@ -366,14 +366,15 @@ impl Replayed {
     }
 }
 
-/// That the index can hold the vector. Checksums make any other the work of another program.
+/// That the index can hold the vector.
 fn check_vector(place: impl FnOnce() -> String, record: &Record, shape: Shape) -> StoreResult<()> {
-    shape.check(&record.vector).map_err(|error| StoreError::Foreign {
-        path: place().into(),
-        offset: 0,
-        expected: "vectors that the index can hold".into(),
-        found: format!("of {}: {error}", record.id).into(),
-    })
+    shape.check(&record.vector).map_err(|error| foreign_vector(place(), 0, record.id, error))
+}
+
+/// Checksums make a vector that the index cannot hold the work of another program.
+pub(super) fn foreign_vector(path: String, offset: u64, id: RecordId, error: VectorError) -> StoreError {
+    let (expected, found) = ("vectors that the index can hold".into(), format!("of {id}: {error}").into());
+    StoreError::Foreign { path: path.into(), offset, expected, found }
 }
 
 /// That neither a file of the index nor a segment is ahead of the log: both are made of frames that were durable.
@@ -407,7 +408,7 @@ fn make_manager_dirs(config: &Config, disk: &dyn Disk) -> DiskResult<()> {
     disk.sync_dir("")
 }
 
-fn make_dir(disk: &dyn Disk, path: &str) -> DiskResult<()> {
+pub(super) fn make_dir(disk: &dyn Disk, path: &str) -> DiskResult<()> {
     match disk.mkdir(path) {
         Err(error) if error.kind == DiskErrorKind::Exists => Ok(()),
         made => made,

@@ -31,6 +31,7 @@ use std::{
 
 use stormproof_contract::{Disk, DiskErrorKind, Open};
 
+use super::recover::make_dir;
 use crate::{
     ids::{Lsn, RecordId, Version},
     store::{
@@ -269,11 +270,13 @@ impl Survey {
             steps.push(step("manifest", &why, "it names none any more; the next start makes the index again".into()));
         }
         keeps.retain(|no| cut.is_some_and(|(last, _)| *no <= last));
-        // What the frames say counts as far as they do.
-        log::reach(disk, manifest, &keeps, &mut |lsn, batch| {
-            self.batch(lsn > flushed, &batch);
-            Ok(())
-        })?;
+        if !keeps.is_empty() {
+            // What the frames say counts as far as they do.
+            log::reach(disk, manifest, &keeps, &mut |lsn, batch| {
+                self.batch(lsn > flushed, &batch);
+                Ok(())
+            })?;
+        }
         Ok(LogFound { keeps, end, cut, steps, loses: trouble.is_some() || base.is_some() })
     }
 
@@ -295,7 +298,7 @@ impl Survey {
 
     /// What a repair does, and what is lost by it. Writes nothing.
     fn report(&self, disk: &dyn Disk, manifest: &Manifest) -> StoreResult<Repaired> {
-        let mut report = Repaired { steps: Vec::new(), ..Repaired::default() };
+        let mut report = Repaired::default();
         let mut no = free_no(disk, manifest)?;
         for name in manifest.segments.iter().filter(|name| self.bad.contains_key(&name.no)) {
             let bad = &self.bad[&name.no];
@@ -380,7 +383,7 @@ impl Survey {
         }
         let named = manifest.current();
         let segments = self.bad.keys().map(|no| no.path());
-        let logs = report_logs(&**disk, named)?;
+        let logs = unnamed_logs(&**disk, named)?;
         for path in self.ahead.iter().map(L1Name::path).chain(segments).chain(logs) {
             remove_if_there(&**disk, &path)?;
         }
@@ -564,7 +567,7 @@ fn read_group(segment: &Segment, group: usize, flaw: &mut Option<Box<str>>) -> S
 }
 
 /// The files of the log that a manifest does not name.
-fn report_logs(disk: &dyn Disk, manifest: &Manifest) -> StoreResult<Vec<String>> {
+fn unnamed_logs(disk: &dyn Disk, manifest: &Manifest) -> StoreResult<Vec<String>> {
     let there = disk.list("")?.into_iter().filter_map(|entry| LogNo::of_path(&entry.name));
     Ok(there.filter(|no| !manifest.logs.contains(no)).map(LogNo::path).collect())
 }
@@ -581,11 +584,4 @@ fn free_log(disk: &dyn Disk, manifest: &Manifest) -> StoreResult<LogNo> {
     let there = disk.list("")?.into_iter().filter_map(|entry| LogNo::of_path(&entry.name));
     let all = there.chain(manifest.logs.iter().copied()).map(|no| no.0);
     Ok(LogNo(all.filter(|no| *no < NUMBER_MAX).max().map_or(1, |last| last + 1)))
-}
-
-fn make_dir(disk: &dyn Disk, dir: &str) -> StoreResult<()> {
-    match disk.mkdir(dir) {
-        Err(error) if error.kind == DiskErrorKind::Exists => Ok(()),
-        made => Ok(made?),
-    }
 }

@@ -85,10 +85,10 @@ fn what_a_node_does_can_be_watched() {
     client.call(Op::Search { vector: vec![0.0, 1.0], k: 1 }).unwrap();
     // It is flushed beside commits: of four records, or of five.
     let is_flushed = || metrics.render().contains("stormproof_flushed_records_total");
-    assert!(
-        (0..1000).any(|_| is_flushed() || (thread::sleep(Duration::from_millis(10)), false).1),
-        "it is not flushed"
-    );
+    for _ in (0..1000).take_while(|_| !is_flushed()) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(is_flushed());
     store.stop();
     assert!(client.call(Op::Count).is_err());
 

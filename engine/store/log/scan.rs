@@ -37,19 +37,11 @@ pub(super) type Apply<'a> = &'a mut dyn FnMut(Lsn, Batch) -> StoreResult<()>;
 /// # Errors
 /// Also when it is only the last frames that are damaged: whatever `apply` was given before is then to be dropped.
 pub fn scan(disk: &Arc<dyn Disk>, manifest: &Manifest, apply: Apply<'_>) -> StoreResult<Tail> {
-    let (floor, later) = manifest.logs.split_first().expect("a manifest names at least one file of the log");
-    let mut file = LogFile::read(&**disk, manifest.log, *floor)?;
-    let mut apply_each = |lsn, _: Range<usize>, batch| apply(lsn, batch);
-    let mut walked = file.walk(file.header.after, &mut apply_each)?;
-    for no in later {
-        let next = LogFile::read(&**disk, manifest.log, *no)?;
-        if next.header.after != walked.chain {
-            return Err(file.damaged(&walked, Proof::File { path: next.path }));
-        }
-        walked = next.walk(walked.chain, &mut apply_each)?;
-        file = next;
-    }
-    file.tail(walked)
+    let (last, walked) = walk_all(&**disk, manifest, &manifest.logs, &mut |seen| match seen {
+        Seen::File(_) => Ok(()),
+        Seen::Frame { lsn, batch, .. } => apply(lsn, batch),
+    })?;
+    last.tail(walked)
 }
 
 /// How far a log can be believed.
@@ -67,41 +59,53 @@ pub struct Reach {
 /// nothing on the disk.
 pub fn reach(disk: &Arc<dyn Disk>, manifest: &Manifest, logs: &[LogNo], apply: Apply<'_>) -> StoreResult<Reach> {
     let mut reach = Reach { lsn: Lsn(0), place: None, trouble: None };
-    let walked = walk_all(&**disk, manifest, logs, &mut reach, apply);
-    match walked {
+    let walked = walk_all(&**disk, manifest, logs, &mut |seen| {
+        let (lsn, place) = match seen {
+            Seen::File(header) => (header.after.lsn, (header.no, HEADER_BYTES as u64)),
+            Seen::Frame { no, lsn, end, batch } => {
+                apply(lsn, batch)?;
+                (lsn, (no, end as u64))
+            }
+        };
+        (reach.lsn, reach.place) = (lsn, Some(place));
+        Ok(())
+    });
+    match walked.and_then(|(last, walked)| last.behind(&walked)) {
         Err(error) if error.is_passing() || matches!(error, StoreError::UnknownFormat { .. }) => Err(error),
         Err(error) => Ok(Reach { trouble: Some(error.to_string().into()), ..reach }),
-        Ok(()) => Ok(reach),
+        Ok(_) => Ok(reach),
     }
 }
 
+/// What a walk over the files of a log comes to.
+enum Seen<'a> {
+    /// A file that follows from those before it.
+    File(&'a Header),
+    /// A frame in it, up to an offset.
+    Frame { no: LogNo, lsn: Lsn, end: usize, batch: Batch },
+}
+
+/// Hands over every frame of these files, one or more, and gives back the last of them, with how far its frames go.
 fn walk_all(
     disk: &dyn Disk,
     manifest: &Manifest,
     logs: &[LogNo],
-    reach: &mut Reach,
-    apply: Apply<'_>,
-) -> StoreResult<()> {
+    each: &mut dyn FnMut(Seen<'_>) -> StoreResult<()>,
+) -> StoreResult<(LogFile, Walked)> {
     let mut before: Option<(LogFile, Walked)> = None;
     for &no in logs {
         let file = LogFile::read(disk, manifest.log, no)?;
-        let after = file.header.after;
-        match &before {
-            Some((last, walked)) if walked.chain != after => {
-                return Err(last.damaged(walked, Proof::File { path: file.path }));
-            }
-            Some(_) => {}
-            None => reach.lsn = after.lsn,
+        if let Some((last, walked)) = &before
+            && walked.chain != file.header.after
+        {
+            return Err(last.damaged(walked, Proof::File { path: file.path }));
         }
-        reach.place = Some((no, HEADER_BYTES as u64));
-        let walked = file.walk(after, &mut |lsn, frame, batch| {
-            apply(lsn, batch)?;
-            (reach.lsn, reach.place) = (lsn, Some((no, frame.end as u64)));
-            Ok(())
-        })?;
+        each(Seen::File(&file.header))?;
+        let walked = file
+            .walk(file.header.after, &mut |lsn, frame, batch| each(Seen::Frame { no, lsn, end: frame.end, batch }))?;
         before = Some((file, walked));
     }
-    before.map_or(Ok(()), |(last, walked)| last.behind(&walked).map(drop))
+    Ok(before.expect("a manifest names at least one file of the log"))
 }
 
 /// Which of the files is the last that begins behind no later frame than `lsn`: those before it hold no frame after that.
