@@ -1,10 +1,8 @@
 //! `cargo ci survivors`: which small changes of the protocols and of the storage nobody notices.
 //!
-//! `cargo-mutants` makes them, one by one, in a copy of the tree. Two judges, the cheap one first: the tests of the rooms
-//! changed and of the one above them, built in seconds without optimisation; then, for what those let live, all tests of
-//! the engine and every suite over a fixed set of seeds (`scenarios/tests/suites.rs`). What is left has to be killed by a
-//! new test, or explained in `ci/survivors.txt`, a line each: the change as `cargo-mutants` names it, without its line
-//! and column, then ` -- ` and why no test can tell.
+//! `cargo-mutants` makes them, one by one, in a copy of the tree. [`JUDGES`] judge them, the cheapest first, and each only
+//! what those before it let live. What is left has to be killed by a new test, or explained in `ci/survivors.txt`, a line
+//! each: the change as `cargo-mutants` names it, without its line and column, then ` -- ` and why no test can tell.
 
 use std::{
     collections::BTreeSet,
@@ -21,6 +19,46 @@ const EXPLAINED: &str = include_str!("survivors.txt");
 /// The share of viable changes that must be caught or explained, in percent.
 const CAUGHT_PERCENT_MIN: usize = 95;
 
+/// Who judges a change.
+struct Judge {
+    name: &'static str,
+    packages: &'static [&'static str],
+    profile: &'static str,
+    /// What is built: no more than is run, for that is most of the time.
+    targets: &'static [&'static str],
+    tests: &'static [&'static str],
+    /// With less than this a test may be slow and not endless, in seconds.
+    timeout_min: &'static str,
+}
+
+const JUDGES: [Judge; 3] = [
+    Judge {
+        name: "the quick tests beside the code",
+        packages: &["stormproof-engine"],
+        profile: "survivors",
+        targets: &["--lib"],
+        // Those left out take longer than all others together.
+        tests: &["protocol::", "store::", "--skip", "log::tests::damage", "--skip", "is_an_ordered_map_whose_clones"],
+        timeout_min: "30",
+    },
+    Judge {
+        name: "the tests of protocols, storage and node",
+        packages: &["stormproof-engine"],
+        profile: "survivors",
+        targets: &["--lib"],
+        tests: &["protocol::", "store::", "memory::"],
+        timeout_min: "60",
+    },
+    Judge {
+        name: "all tests of the engine, and every suite over a fixed set of seeds",
+        packages: &["stormproof-engine", "stormproof"],
+        profile: "test",
+        targets: &["--lib", "--test", "suites"],
+        tests: &[],
+        timeout_min: "120",
+    },
+];
+
 /// `survivors [K/N]`: all of them, or share K of N, counted from 0.
 pub(crate) fn run(words: &[&str]) -> Result<Verdict, Error> {
     let shard = match words {
@@ -29,15 +67,19 @@ pub(crate) fn run(words: &[&str]) -> Result<Verdict, Error> {
         _ => return Err(Error::Usage("survivors takes at most a share, as in `0/16`".into())),
     };
     is_installed()?;
-    let beside = ["--jobs", "2", "--profile", "survivors", "--test-package", "stormproof-engine"];
-    let engine = judge(shard, &beside, &["--lib", "--", "protocol::", "store::", "memory::"])?;
-    let both = ["--iterate", "--test-package", "stormproof-engine", "--test-package", "stormproof"];
-    let suites =
-        if engine.survived.is_empty() { Told::default() } else { judge(shard, &both, &["--lib", "--test", "suites"])? };
-    Ok(report(&engine, &suites))
+    let mut told = Told::default();
+    for (at, judge) in JUDGES.iter().enumerate() {
+        let before = told.caught.len();
+        told = judge.judge(shard, at > 0)?;
+        println!("{} caught by {}, {} live on", told.caught.len() - before, judge.name, told.survived.len());
+        if told.survived.is_empty() {
+            break;
+        }
+    }
+    Ok(report(&told))
 }
 
-/// What one judge has told.
+/// What the judges have told so far.
 #[derive(Default)]
 struct Told {
     caught: BTreeSet<String>,
@@ -52,32 +94,31 @@ fn is_installed() -> Result<(), Error> {
     if there { Ok(()) } else { Err(Error::Usage(install.into())) }
 }
 
-fn judge(shard: &str, how: &[&str], tests: &[&str]) -> Result<Told, Error> {
-    let mut arguments = vec!["mutants", "--package", "stormproof-engine", "--output", OUTPUT, "--shard", shard];
-    arguments.extend([
-        "--file",
-        "engine/protocol/**",
-        "--file",
-        "engine/store/**",
-        "--no-times",
-        "--sharding",
-        "round-robin",
-        // A busy machine must not turn a slow test into one that ran out of time: they take some seconds.
-        "--minimum-test-timeout",
-        "60",
-    ]);
-    arguments.extend_from_slice(how);
-    arguments.push("--");
-    arguments.extend_from_slice(tests);
-    let status = Command::new("cargo").args(&arguments).status();
-    let status = status.map_err(|source| Error::Start { arguments: arguments.join(" "), source })?;
-    // 0: all caught; 2: some were not; 3: some ran out of time, which is being caught.
-    if !matches!(status.code(), Some(0 | 2 | 3)) {
-        let stderr = format!("it ended with {status}; {OUTPUT}/mutants.out has its logs");
-        return Err(Error::Cargo { arguments: arguments.join(" "), stderr });
+impl Judge {
+    /// Judges the changes of a share, or, if `again`, those that lived on.
+    fn judge(&self, shard: &str, again: bool) -> Result<Told, Error> {
+        let mut arguments = vec!["mutants", "--package", "stormproof-engine", "--output", OUTPUT, "--shard", shard];
+        arguments.extend(["--file", "engine/protocol/**", "--file", "engine/store/**", "--no-times", "--jobs", "2"]);
+        arguments.extend(["--sharding", "round-robin", "--minimum-test-timeout", self.timeout_min]);
+        arguments.extend(["--profile", self.profile]);
+        arguments.extend(again.then_some("--iterate"));
+        self.packages.iter().for_each(|name| arguments.extend(["--test-package", name]));
+        self.targets.iter().for_each(|target| arguments.extend(["--cargo-arg", target]));
+        arguments.push("--");
+        arguments.push("--");
+        arguments.extend(self.tests);
+        let mut cargo = Command::new("cargo");
+        // A test that fails need not say how it got there, nor with the least case: it only has to fail soon.
+        cargo.args(&arguments).env("RUST_BACKTRACE", "0").env("PROPTEST_MAX_SHRINK_ITERS", "0");
+        let status = cargo.status().map_err(|source| Error::Start { arguments: arguments.join(" "), source })?;
+        // 0: all caught; 2: some were not; 3: some ran out of time, which is being caught.
+        if !matches!(status.code(), Some(0 | 2 | 3)) {
+            let stderr = format!("it ended with {status}; {OUTPUT}/mutants.out has its logs");
+            return Err(Error::Cargo { arguments: arguments.join(" "), stderr });
+        }
+        let caught = [names("caught.txt")?, names("timeout.txt")?, names("previously_caught.txt")?].concat();
+        Ok(Told { caught: caught.into_iter().collect(), survived: names("missed.txt")?.into_iter().collect() })
     }
-    let caught = [names("caught.txt")?, names("timeout.txt")?, names("previously_caught.txt")?].concat();
-    Ok(Told { caught: caught.into_iter().collect(), survived: names("missed.txt")?.into_iter().collect() })
 }
 
 /// The changes of a list, with their places: one function can hold two of one kind. A list that nobody wrote is empty.
@@ -104,21 +145,16 @@ fn explained() -> BTreeSet<&'static str> {
     lines.filter_map(|line| line.split_once(" -- ")).map(|(change, _)| change).collect()
 }
 
-fn report(engine: &Told, suites: &Told) -> Verdict {
-    let survived = if engine.survived.is_empty() { &engine.survived } else { &suites.survived };
-    let by_suites = engine.survived.len() - survived.len();
+fn report(all: &Told) -> Verdict {
     let explained = explained();
     let (told, untold): (Vec<_>, Vec<_>) =
-        survived.iter().partition(|change| explained.contains(unplaced(change).as_str()));
-    let viable = engine.caught.len() + engine.survived.len();
+        all.survived.iter().partition(|change| explained.contains(unplaced(change).as_str()));
+    let viable = all.caught.len() + all.survived.len();
     let accounted = viable - untold.len();
     // Where nothing was tried nothing is shown.
     let percent = (accounted * 100).checked_div(viable).unwrap_or(0);
-    println!(
-        "\n{viable} viable changes: {} caught by the tests beside the code, {by_suites} by the suites",
-        engine.caught.len()
-    );
-    println!("{} live on, {} of them explained; {percent}% caught or explained", survived.len(), told.len());
+    println!("\n{viable} viable changes: {} caught", all.caught.len());
+    println!("{} live on, {} of them explained; {percent}% caught or explained", all.survived.len(), told.len());
     for change in &untold {
         println!("  survives: {change}");
     }

@@ -79,6 +79,7 @@ impl MemoryNode {
     /// When there will be, as things stand.
     pub(super) fn compaction_due(&self) -> Option<Tick> {
         let wants = self.is_well()
+            && !self.consolidation.is_opening()
             && match &self.compaction {
                 Compaction::Idle => self.next_merge() != Decision::DoNothing,
                 Compaction::Made { .. } => true,
@@ -125,7 +126,7 @@ impl MemoryNode {
         // Numbers of segments are not given twice, so they can name jobs, too.
         let job = JobId(no.0);
         out.start_job(job, merge.spec());
-        self.compaction = Compaction::Running { job, no, run: merge.run };
+        self.compaction = Compaction::Running { job, no, run: merge.run.names };
     }
 
     /// Hears how a job ended.

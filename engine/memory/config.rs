@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use stormproof_contract::{BootError, Disk, Tick};
 
-use super::manager::DataManager;
+use super::{consolidate::ConsolidationRules, manager::DataManager};
 use crate::{
     protocol::{degrade, health},
     store::{
@@ -40,6 +40,8 @@ pub struct Config {
     pub flush_slice_bytes: usize,
     /// When segments are merged.
     pub compaction: MergeRules,
+    /// When and by which rules memory is consolidated.
+    pub consolidation: ConsolidationRules,
     /// How many bytes of vectors of what was flushed the exact index keeps in memory: of the newest segments; a search reads
     /// the others. Rows that were replaced lately, and 64 MiB for the next ones, come on top, and short vectors take 128 bytes.
     /// Without effect in [`L1Persist::Rewrite`], which has to have all that it writes.
@@ -122,6 +124,25 @@ pub enum ConfigError {
         /// Its least value.
         min: u64,
     },
+    /// A share is outside of its range.
+    #[error("{what} is {found}: it must be from 0 to 1")]
+    NoShare {
+        /// The field.
+        what: &'static str,
+        /// Its value.
+        found: f32,
+    },
+    /// What is firm enough for a prototype could be pruned.
+    #[error(
+        "consolidation.prune_kappa is {prune_kappa}: it must be at most rem_kappa_min, {rem_kappa_min}, or else prototypes \
+         would be made and pruned in turn"
+    )]
+    PruneAboveRem {
+        /// Below it a record is pruned.
+        prune_kappa: f32,
+        /// From it on a record gets a prototype.
+        rem_kappa_min: f32,
+    },
     /// There are more managers than a batch may have votes.
     #[error("{found} managers: at most {}", VOTES_MAX)]
     TooManyManagers {
@@ -148,6 +169,7 @@ impl Default for Config {
             flush_records: 10_000,
             flush_slice_bytes: 1 << 20,
             compaction: MergeRules { run_min: 4, tombstones_percent: 20 },
+            consolidation: ConsolidationRules::default(),
             l1_bytes: 1 << 30,
             cache_bytes: 32 << 20,
             inspectable: false,
@@ -196,6 +218,14 @@ impl Config {
             if found < min {
                 return Err(ConfigError::TooSmall { what, found, min });
             }
+        }
+        let ConsolidationRules { kappa_gain, link_gain, rem_kappa_min, prune_kappa, .. } = self.consolidation;
+        if !(prune_kappa <= rem_kappa_min && rem_kappa_min.is_finite()) {
+            return Err(ConfigError::PruneAboveRem { prune_kappa, rem_kappa_min });
+        }
+        let shares = [("consolidation.kappa_gain", kappa_gain), ("consolidation.link_gain", link_gain)];
+        if let Some((what, found)) = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
+            return Err(ConfigError::NoShare { what, found });
         }
         self.managers.check()
     }

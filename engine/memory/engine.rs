@@ -4,7 +4,14 @@ use std::sync::LazyLock;
 
 use stormproof_contract::{Boot, BootError, Job, JobError, System};
 
-use super::{commit, compact, config::Config, flush, l1, node::MemoryNode, recover, waiting};
+use super::{
+    commit, compact,
+    config::Config,
+    consolidate::{self, ConsolidateJob},
+    flush, l1,
+    node::MemoryNode,
+    recover, waiting,
+};
 use crate::store::{self, compact::MergeJob};
 
 /// Makes nodes of the engine. See [`Config`] for what can be chosen.
@@ -20,13 +27,23 @@ impl System for Engine {
     }
 
     fn job(&self, spec: &[u8]) -> Result<Box<dyn Job>, JobError> {
-        Ok(Box::new(MergeJob::revive(spec)?))
+        match ConsolidateJob::revive(spec) {
+            Some(job) => Ok(Box::new(job)),
+            None => Ok(Box::new(MergeJob::revive(spec)?)),
+        }
     }
 
     fn points(&self) -> &'static [&'static str] {
         static ALL: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-            let own: [&[&str]; 6] =
-                [&commit::POINTS, &waiting::POINTS, &flush::POINTS, &compact::POINTS, &l1::POINTS, &recover::POINTS];
+            let own: [&[&str]; 7] = [
+                &commit::POINTS,
+                &waiting::POINTS,
+                &flush::POINTS,
+                &compact::POINTS,
+                &consolidate::POINTS,
+                &l1::POINTS,
+                &recover::POINTS,
+            ];
             own.into_iter().chain(store::POINTS).flatten().copied().collect()
         });
         &ALL

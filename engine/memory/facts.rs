@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{decided::Decision, node::MemoryNode};
+use super::{consolidate::ConsolidationRules, decided::Decision, node::MemoryNode, op::Transaction};
 use crate::{
     ids::{Lsn, RecordId, Version},
     protocol::{Participant, Verdict, breaker},
@@ -45,6 +45,12 @@ pub struct Facts {
     pub breaker: BreakerFacts,
     /// Transactions that wait for their managers.
     pub waiting: Vec<(RetryId, TransactionId)>,
+    /// What a pass of consolidation has proposed, and is decided when the node settles next.
+    pub proposed: Option<Transaction>,
+    /// How often each record was active in this life.
+    pub activations: Vec<(RecordId, u64)>,
+    /// By which rules memory is consolidated.
+    pub rules: ConsolidationRules,
     /// Verdicts that are still owed.
     pub owed: Vec<Owed>,
     /// The foreign managers.
@@ -180,6 +186,9 @@ impl Facts {
             held: node.writes.held().map(|held| held.retry).collect(),
             breaker: BreakerFacts::of(node.writes.breaker(), node.config.degrade.breaker.successes_needed),
             waiting: node.waiting.list.iter().map(|(&tx, pending)| (pending.retry, tx)).collect(),
+            proposed: node.consolidation.proposed().cloned(),
+            activations: node.consolidation.activations().collect(),
+            rules: node.config.consolidation,
             owed: node.owed.owed().map(|(who, verdict)| owed(node, who, verdict)).collect(),
             managers: managers(node),
             l1_upto: node.l1.upto,

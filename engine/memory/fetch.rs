@@ -160,7 +160,7 @@ impl Fetch {
     /// The links of the records, in the order asked; `None` for one that does not exist.
     pub(super) fn take_links(&mut self) -> impl Iterator<Item = Option<Vec<RecordId>>> {
         std::mem::take(&mut self.wanted).into_iter().map(|wanted| match wanted.at {
-            At::Known(record) => record.map(|record| record.links.clone()),
+            At::Known(record) => record.map(|record| record.links.iter().map(|link| link.to).collect()),
             At::Linked(links) => Some(links),
             _ => unreachable!("the last step said that all are known"),
         })

@@ -119,7 +119,8 @@ impl MemoryNode {
         let view = self.views.newest();
         let much =
             view.records.entries() >= self.config.flush_records || view.records.weight() > self.config.flush_bytes;
-        let waits = self.flush.is_some() || much;
+        let asked = self.consolidation.wants_flush(self.manifest.current().flushed.lsn);
+        let waits = self.flush.is_some() || much || asked;
         let may = self.is_well() && !self.is_flushing() && view.segments.len() < SEGMENTS_MAX;
         (waits && may).then_some(self.flush_pause.until())
     }

@@ -13,6 +13,7 @@
 //! | `away` | rows of the index that are not in memory |
 //! | `fetch`, `range`, `walk` | how queries read segments: records by id, in order, along links |
 //! | `flush`, `compact` | making a segment of what was written since the last one; one of several |
+//! | `consolidate` | what memory makes of itself: kappa, weights of links, prototypes, pruning |
 //! | `health` | what is looked at every while |
 //! | `held` | writes that are held while the disk cannot take them |
 //! | `l1`, `load` | the files of the exact index: writing them, reading them back |
@@ -27,6 +28,7 @@
 //! `breaker` {state: 0 closed, 1 open, 2 half open}, `degraded`, `degraded.over`, `write.queued` {ahead}, `write.turned_away`, `write.drained` {n},
 //! `health.missed` {check}, `health.alert` {check}, `health.clear` {check}, `health.damaged` {segment, group},
 //! `compacted` {segments, entries}, `compaction.failed` {damaged},
+//! `consolidate.begun` {pass}, `consolidated` {pass, changed, spared}, `consolidate.failed` {pass} (0 NREM, 1 REM, 2 PRUNE),
 //! `log.tail_truncated` {lsn}, `recover.redone` {n},
 //! `participant.refused` {manager}, `participant.timed_out` {manager}, `participant.redriven`.
 
@@ -38,6 +40,7 @@ mod cache;
 mod commit;
 mod compact;
 mod config;
+mod consolidate;
 mod decided;
 mod engine;
 mod facts;
@@ -65,6 +68,10 @@ mod walk;
 mod tests;
 
 pub use config::{Config, ConfigError, KernelChoice, L1Persist, LogFormat, MakeManager, Managers};
+pub use consolidate::{
+    ConsolidationRules, EPISODE_MAX, Pass,
+    rules::{PINNED, PROTOTYPE, PROTOTYPES_FROM},
+};
 pub use decided::{Decision, Outcome};
 pub use engine::Engine;
 pub use facts::{BreakerFacts, Facts, IndexRow, ManagerFacts, Owed};
@@ -76,6 +83,6 @@ pub use op::{Conflict, Draft, Hit, Op, Read, Refusal, Reply, Transaction, Unavai
 pub use crate::{
     ids::{Lsn, RecordId, Version},
     protocol::{breaker, degrade, health::Config as HealthConfig},
-    store::{Record, RetryId, TransactionId, compact::MergeRules},
+    store::{Link, Record, RetryId, TransactionId, compact::MergeRules},
     vector::Metric,
 };

@@ -17,6 +17,7 @@ use super::{
     batch::{Fate, Joined, OpenBatch},
     compact::{Compaction, Pause},
     config::Config,
+    consolidate::Consolidation,
     decided::Decisions,
     facts::{Facts, Shown},
     flush::Flush,
@@ -73,6 +74,7 @@ pub struct MemoryNode {
     pub(super) flush_pause: Pause,
     pub(super) compaction: Compaction,
     pub(super) merge_pause: Pause,
+    pub(super) consolidation: Consolidation,
     /// For whoever inspects; see [`Config::inspectable`].
     pub(super) shown: Option<Shown>,
     /// The next transaction's name.
@@ -101,14 +103,19 @@ impl Node for MemoryNode {
         }
         match input {
             Input::Request { id, op: Op::Commit(transaction) } => self.receive(id, transaction, out),
+            Input::Request { id, op: Op::Activate { ids } } => self.activate(id, ids, out),
+            Input::Request { id, op: Op::Consolidate { pass } } => self.ask_for_pass(id, pass, out),
             Input::Request { id, op } => {
-                let answer = self.queries.answer(&op).expect("all but a commit is a query");
+                let answer = self.queries.answer(&op).expect("everything else is a query");
                 out.reply(id, answer);
             }
-            Input::JobEnded { job, how } => self.job_ended(job, &how, out),
-            // A timer only brings the node to `settle`, which looks at the clock. This node has no peers, and its jobs say
-            // nothing before their end.
-            Input::Timer | Input::Message { .. } | Input::JobSaid { .. } => {}
+            Input::JobSaid { job, bytes } => self.job_said(job, &bytes, out),
+            Input::JobEnded { job, how } => {
+                self.consolidation_ended(job, &how);
+                self.job_ended(job, &how, out);
+            }
+            // A timer only brings the node to `settle`, which looks at the clock. This node has no peers.
+            Input::Timer | Input::Message { .. } => {}
         }
     }
 
@@ -131,6 +138,9 @@ impl Node for MemoryNode {
         if !self.halted {
             self.check_health(out);
         }
+        if !self.halted {
+            self.consolidate(out);
+        }
     }
 
     fn deadline(&self) -> Option<Tick> {
@@ -146,6 +156,7 @@ impl Node for MemoryNode {
             self.compaction_due(),
             self.flush_due(),
             self.leftovers_due(),
+            self.consolidation_due(),
         ];
         notes.into_iter().chain(due.into_iter().flatten()).min()
     }
@@ -213,6 +224,12 @@ impl MemoryNode {
         let too_large = |refusal| Obstacle { answer: Reply::Refused(refusal), lasting: true };
         admit::weight(&writes).map_err(too_large)?;
         Ok(writes)
+    }
+
+    /// Has a transaction join that nobody waits for.
+    pub(super) fn join_proposal(&mut self, transaction: Transaction, writes: Vec<Write>) {
+        let id = self.take_tx();
+        self.join(Candidate { asked: Vec::new(), id, transaction, votes: Vec::new() }, writes);
     }
 
     fn join(&mut self, candidate: Candidate, writes: Vec<Write>) {

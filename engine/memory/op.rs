@@ -7,6 +7,8 @@
 //! | [`Reply::Conflict`], [`Reply::Refused`] | no effect, now or ever: a copy of the request that arrives later cannot take effect either |
 //! | [`Reply::Unavailable`] | no effect so far. A copy that still travels, or a retry, may yet commit |
 //! | [`Reply::Queued`] | that it is held in the memory of the node, in the order of arrival. It may yet commit, or be refused, or be lost with the process. Retry to find out |
+//! | [`Reply::Activated`] | that it was heard. It counts at most once for each attempt that was, and a crash may forget it |
+//! | [`Reply::Consolidated`] | that the changes it counts are durable |
 //! | none | nothing: it may have committed. Retry under the same [`RetryId`] to find out |
 //!
 //! A history checker may therefore take `Conflict` and `Refused` for failures, and has to leave `Unavailable` and `Queued`
@@ -18,7 +20,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Lsn, Record, RecordId, RetryId, StoreError, Version};
+use super::consolidate::Pass;
+use crate::store::{Link, Lsn, Record, RecordId, RetryId, StoreError, Version};
 
 /// What a client asks.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -49,6 +52,17 @@ pub enum Op {
         /// How many records to reach at most.
         limit: u32,
     },
+    /// Tell that records were active together, one after the other: see
+    /// [`ConsolidationRules`](super::ConsolidationRules). A record that is named again counts once.
+    Activate {
+        /// Which, in that order: at most [`EPISODE_MAX`](super::EPISODE_MAX).
+        ids: Vec<RecordId>,
+    },
+    /// Do a pass of consolidation, and answer once it is over.
+    Consolidate {
+        /// Which.
+        pass: Pass,
+    },
     /// The records nearest to a vector, exactly.
     Search {
         /// The vector.
@@ -67,6 +81,8 @@ impl Op {
             Op::Count => "count",
             Op::Range { .. } => "range",
             Op::Walk { .. } => "walk",
+            Op::Activate { .. } => "activate",
+            Op::Consolidate { .. } => "consolidate",
             Op::Search { .. } => "search",
         }
     }
@@ -127,7 +143,7 @@ pub struct Draft {
     pub attributes: BTreeMap<String, String>,
     /// Other records that it points to. They need not exist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub links: Vec<RecordId>,
+    pub links: Vec<Link>,
     /// How far it is consolidated: 0 is new.
     #[serde(default)]
     pub kappa: f32,
@@ -154,6 +170,18 @@ pub enum Reply {
     Queued {
         /// How many were held before it.
         ahead: u64,
+    },
+    /// It was heard.
+    Activated {
+        /// How many episodes wait for the next NREM.
+        waiting: u64,
+    },
+    /// The pass is over.
+    Consolidated {
+        /// How many records it has changed, made or removed.
+        changed: u64,
+        /// How many it has left as they were, since they, or what they rest on, had changed meanwhile.
+        spared: u64,
     },
     /// The records asked for, in the order asked, without those that do not exist; or those of a range, by id.
     Records {
@@ -285,7 +313,7 @@ pub enum Unavailable {
     Disk(Box<str>),
     /// There are as many records as there may be. Queries go on, and so do deletes.
     ReadOnly,
-    /// Too many transactions are waiting for their managers.
+    /// Too many transactions are waiting for their managers; or another pass of consolidation is under way.
     Busy,
     /// The disk takes no writes at present, and as many are held as the node holds; or the transaction names foreign
     /// managers, so that it cannot be held.
@@ -310,7 +338,7 @@ impl Transaction {
     pub(super) fn weight(&self) -> usize {
         let draft = |draft: &Draft| {
             let attributes: usize = draft.attributes.iter().map(|(name, value)| name.len() + value.len() + 48).sum();
-            128 + 4 * draft.vector.len() + draft.text.len() + attributes + 8 * draft.links.len()
+            128 + 4 * draft.vector.len() + draft.text.len() + attributes + 12 * draft.links.len()
         };
         let drafts: usize = self.inserts.iter().chain(&self.upserts).map(draft).sum();
         256 + drafts + 24 * self.reads.len() + 8 * self.deletes.len()

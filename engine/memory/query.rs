@@ -76,7 +76,7 @@ impl Queries {
     fn begin(&self, op: &Op) -> Option<Running> {
         let view = self.views.newest();
         match op {
-            Op::Commit(_) => None,
+            Op::Commit(_) | Op::Activate { .. } | Op::Consolidate { .. } => None,
             Op::Count => Some(Running::Count { view }),
             Op::Get { ids } => Some(match self.bound("ids", ids.len() as u64) {
                 Ok(()) => Running::Get { fetch: Fetch::new(&view, ids.iter().copied()), view },

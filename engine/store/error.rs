@@ -7,7 +7,7 @@ use std::fmt;
 
 use stormproof_contract::{DiskError, DiskErrorKind};
 
-use crate::ids::Lsn;
+use crate::ids::{Lsn, RecordId};
 
 /// What the store's functions give back.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -37,6 +37,15 @@ pub enum StoreError {
         what: &'static str,
         /// Which, from 0.
         at: usize,
+    },
+
+    /// A link that was to be written is weaker than nothing, or stronger than all.
+    #[error("the link to {to} has the weight {weight}: it must be from 0 to 1; correct the record")]
+    BadWeight {
+        /// Where it leads.
+        to: RecordId,
+        /// Its weight.
+        weight: Box<str>,
     },
 
     /// Bytes that were complete once are wrong now: rot, or a write that landed elsewhere.

@@ -40,7 +40,7 @@ pub use batch::{Batch, Participant, RetryId, Transaction, TransactionId, Vote, W
 pub use digest::{Digest, DigestBuilder};
 pub use error::{Proof, StoreError, StoreResult};
 pub use memtable::{Entry, Memtable};
-pub use record::Record;
+pub use record::{Link, Record};
 
 pub use crate::ids::{Lsn, RecordId, Version};
 

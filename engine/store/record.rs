@@ -25,6 +25,31 @@ pub const ATTRIBUTE_BYTES_MAX: usize = 4096;
 /// The most links.
 pub const LINKS_MAX: usize = 65_536;
 
+/// A link from a record to another.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Where it leads. There need not be such a record.
+    pub to: RecordId,
+    /// How strong it is, from 0 to 1.
+    #[serde(default = "Link::new_weight")]
+    pub weight: f32,
+}
+
+impl Link {
+    /// The bytes of one in the binary format.
+    pub(super) const BYTES: usize = 12;
+
+    /// A link of the weight that new ones have: as much can be added to it as taken from it.
+    pub const fn new(to: RecordId) -> Link {
+        Link { to, weight: Link::new_weight() }
+    }
+
+    const fn new_weight() -> f32 {
+        0.5
+    }
+}
+
 /// A memory item.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +65,7 @@ pub struct Record {
     /// What is known of it.
     pub attributes: BTreeMap<String, String>,
     /// Records it refers to.
-    pub links: Vec<RecordId>,
+    pub links: Vec<Link>,
     /// When it was created, by the wall clock of whoever did.
     #[serde(with = "wall_time_ns")]
     pub created_at: WallTime,
@@ -49,7 +74,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether the format can hold it: sizes within their bounds, numbers finite.
+    /// Whether the format can hold it: sizes within their bounds, numbers finite, weights from 0 to 1.
     pub fn check(&self) -> StoreResult<()> {
         within("the vector's components", self.vector.len(), COMPONENTS_MAX)?;
         within("the text's bytes", self.text.len(), TEXT_BYTES_MAX)?;
@@ -60,13 +85,17 @@ impl Record {
         }
         within("the links", self.links.len(), LINKS_MAX)?;
         finite("component", &self.vector)?;
-        finite("kappa", &[self.kappa])
+        finite("kappa", &[self.kappa])?;
+        match self.links.iter().find(|link| !(0.0..=1.0).contains(&link.weight)) {
+            Some(Link { to, weight }) => Err(StoreError::BadWeight { to: *to, weight: weight.to_string().into() }),
+            None => Ok(()),
+        }
     }
 
     /// The bytes it takes in the binary format; a fair measure of what it takes in memory.
     pub fn weight(&self) -> usize {
         let attributes: usize = self.attributes.iter().map(|(name, value)| 8 + name.len() + value.len()).sum();
-        FIXED_BYTES + 4 * self.vector.len() + self.text.len() + attributes + 8 * self.links.len()
+        FIXED_BYTES + 4 * self.vector.len() + self.text.len() + attributes + Link::BYTES * self.links.len()
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
@@ -79,7 +108,10 @@ impl Record {
         put_text(out, &self.text);
         put_attributes(out, &self.attributes);
         put_u32(out, self.links.len() as u32);
-        self.links.iter().for_each(|link| put_u64(out, link.0));
+        for link in &self.links {
+            put_u64(out, link.to.0);
+            put_u32(out, link.weight.to_bits());
+        }
     }
 
     pub(super) fn decode(from: &mut Cursor<'_>) -> Result<Record, Flaw> {
@@ -92,8 +124,9 @@ impl Record {
         let vector = from.f32s(components)?;
         let text = from.text(TEXT_BYTES_MAX)?.to_owned();
         let attributes = decode_attributes(from)?;
-        let count = from.count("links", LINKS_MAX, 8)?;
-        let links = (0..count).map(|_| from.u64().map(RecordId)).collect::<Result<_, _>>()?;
+        let count = from.count("links", LINKS_MAX, Link::BYTES)?;
+        let link = |from: &mut Cursor<'_>| Ok(Link { to: RecordId(from.u64()?), weight: f32::from_bits(from.u32()?) });
+        let links = (0..count).map(|_| link(from)).collect::<Result<_, Flaw>>()?;
         let record = Record { id, version, vector, text, attributes, links, created_at, kappa };
         record.check().map_err(|error| Flaw::new(begin, "a record within its bounds", error.to_string()))?;
         Ok(record)

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use proptest::{collection::vec, prelude::*};
 use stormproof_contract::WallTime;
 
-use super::{Batch, Digest, Participant, Record, RecordId, RetryId, Transaction, TransactionId, Version, Vote, Write};
+use super::{
+    Batch, Digest, Link, Participant, Record, RecordId, RetryId, Transaction, TransactionId, Version, Vote, Write,
+};
 
 /// A small record without zero bytes where it matters, told from others by its number.
 pub(super) fn record(number: u64) -> Record {
@@ -15,7 +17,7 @@ pub(super) fn record(number: u64) -> Record {
         vector: vec![0.1, -0.7, 1.3, number as f32],
         text: format!("the text of record {number}"),
         attributes: [("colour".to_owned(), "gr\"ey\n".to_owned())].into(),
-        links: vec![RecordId(number / 2)],
+        links: vec![Link { to: RecordId(number / 2), weight: 0.75 }],
         created_at: WallTime(1_763_000_000_000_000_000),
         kappa: 0.25,
     }
@@ -40,7 +42,7 @@ fn any_finite() -> impl Strategy<Value = f32> {
 
 pub(super) fn any_record() -> impl Strategy<Value = Record> {
     let attributes = proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3);
-    let links = vec(any::<u64>().prop_map(RecordId), 0..4);
+    let links = vec((any::<u64>(), 0.0..=1.0_f32).prop_map(|(to, weight)| Link { to: RecordId(to), weight }), 0..4);
     let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
     (numbers, vec(any_finite(), 0..40), any::<String>(), attributes, links, any_finite()).prop_map(
         |((id, version, created_at), vector, text, attributes, links, kappa)| Record {

@@ -5,7 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use stormproof_engine::memory::{Draft, Facts, Op, Outcome, Record, RecordId, Reply, RetryId, Transaction, Version};
 use stormproof_sim::check::history::{History, OpId, Outcome as Ended};
 
-/// What clients had asked for, by transaction.
+/// What the node has proposed by itself, to consolidate its memory, in all of its lives.
+pub type Proposed = BTreeMap<RetryId, Transaction>;
+
+/// Numbers of operations from here on stand for what the node has proposed: no client comes near them.
+const PROPOSALS_FROM: u64 = 1 << 40;
+
+/// What clients, or the node itself, had asked for, by transaction.
 #[derive(Debug, Default)]
 pub struct Asked<'a> {
     /// Which operation asked for it, and how.
@@ -15,19 +21,32 @@ pub struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Everything in a history, with the writers as the decisions have them.
-    pub fn of(history: &'a History<Op, Reply>, facts: &Facts) -> Self {
+    /// Everything in a history and all that the node has proposed by itself, with the writers as the decisions have them.
+    pub fn of(history: &'a History<Op, Reply>, proposed: &'a Proposed, facts: &Facts) -> Self {
         let commits = history.operations().iter().filter_map(|operation| match &operation.op {
             Op::Commit(transaction) => Some((transaction.retry, (operation.id, transaction))),
-            Op::Get { .. } | Op::Count | Op::Range { .. } | Op::Walk { .. } | Op::Search { .. } => None,
+            Op::Get { .. }
+            | Op::Count
+            | Op::Range { .. }
+            | Op::Walk { .. }
+            | Op::Search { .. }
+            | Op::Activate { .. }
+            | Op::Consolidate { .. } => None,
         });
+        let own = (PROPOSALS_FROM..).map(OpId).zip(proposed.values());
+        let own = own.map(|(op, transaction)| (transaction.retry, (op, transaction)));
         let mut writers = BTreeMap::new();
         for (retry, decision) in &facts.decisions {
             if let Outcome::Committed { versions, .. } = &decision.outcome {
                 writers.extend(versions.iter().map(|write| (*write, *retry)));
             }
         }
-        Asked { by_retry: commits.collect(), writers }
+        Asked { by_retry: commits.chain(own).collect(), writers }
+    }
+
+    /// Transactions that no client has asked for.
+    pub fn own(&self) -> impl Iterator<Item = (OpId, &'a Transaction)> {
+        self.by_retry.values().copied().filter(|(op, _)| op.0 >= PROPOSALS_FROM)
     }
 
     /// What a transaction writes to a record; `None` if it removes it.
@@ -41,8 +60,11 @@ impl<'a> Asked<'a> {
         let retry = self.writers.get(&(record.id, record.version)).ok_or(format!("{name} was written by nobody"))?;
         let (op, transaction) = self.by_retry.get(retry).ok_or(format!("{name}: nobody asked for {:x}", retry.0))?;
         let draft = Self::write(transaction, record.id).ok_or(format!("{name}: {op} does not write it"))?;
-        let same =
-            draft.text == record.text && draft.links == record.links && bits(&draft.vector) == bits(&record.vector);
+        let same = draft.text == record.text
+            && draft.links == record.links
+            && draft.kappa.to_bits() == record.kappa.to_bits()
+            && draft.attributes == record.attributes
+            && bits(&draft.vector) == bits(&record.vector);
         if same { Ok(()) } else { Err(format!("{name} is {record:?}, {op} wrote {draft:?}")) }
     }
 }

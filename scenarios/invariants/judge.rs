@@ -18,6 +18,7 @@ use stormproof_sim::{
 
 use super::{
     claims::{B1, D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
+    consolidation::Consolidation,
     contents::{self, Asked},
     degradation,
     reads::{self, Wrong},
@@ -53,6 +54,7 @@ pub struct MemoryJudge {
     encore: bool,
     /// The point that it had passed last when it died.
     died_after: &'static str,
+    consolidation: Consolidation,
 }
 
 impl MemoryJudge {
@@ -67,6 +69,7 @@ impl MemoryJudge {
             same_again: false,
             encore: false,
             died_after: "",
+            consolidation: Consolidation::default(),
         }
     }
 
@@ -80,7 +83,7 @@ impl MemoryJudge {
     ) {
         // First, since damage that is believed breaks other claims as well, and this one names the cause.
         if was_damaged(delivered) {
-            let genuine = contents::are_genuine(&facts, &Asked::of(history, &facts));
+            let genuine = contents::are_genuine(&facts, &Asked::of(history, &self.consolidation.proposed, &facts));
             findings.check(&D6, "damage is recovered as data", genuine);
         } else if let Some(words) = facts.unread.first() {
             findings.broken(&D6, "what nothing has damaged cannot be read", words);
@@ -116,6 +119,7 @@ impl MemoryJudge {
         }
         tiers_agree(&facts, findings);
         self.same_again = true;
+        self.consolidation.booted();
         self.last = Some(facts);
     }
 
@@ -124,6 +128,7 @@ impl MemoryJudge {
         if let Some(last) = &self.last {
             findings.check(&B1, "a held write went astray", degradation::is_legal(last, &facts));
         }
+        self.consolidation.settled(&facts, findings);
         self.last = Some(facts);
     }
 
@@ -212,7 +217,7 @@ impl Judge<Engine> for MemoryJudge {
         };
         let facts = facts(node);
         let history = ended.history;
-        let asked = Asked::of(history, &facts);
+        let asked = Asked::of(history, &self.consolidation.proposed, &facts);
         findings.check(
             &D1,
             "an acknowledged commit is lost",

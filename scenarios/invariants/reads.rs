@@ -56,7 +56,9 @@ pub fn read_at(reply: &Reply) -> Option<Lsn> {
         | Reply::Conflict(_)
         | Reply::Refused(_)
         | Reply::Unavailable(_)
-        | Reply::Queued { .. } => None,
+        | Reply::Queued { .. }
+        | Reply::Activated { .. }
+        | Reply::Consolidated { .. } => None,
     }
 }
 
@@ -168,7 +170,7 @@ fn reachable(state: &State, asked: &Asked<'_>, from: RecordId, hops_max: u32) ->
     for hops in 0..=hops_max {
         let there: Vec<_> = ring.iter().filter_map(|&id| Some((id, links(id)?))).collect();
         reached.extend(there.iter().map(|(id, _)| (*id, hops)));
-        let next = there.iter().flat_map(|(_, links)| links.iter().copied());
+        let next = there.iter().flat_map(|(_, links)| links.iter().map(|link| link.to));
         ring = next.filter(|link| seen.insert(*link)).collect();
         if ring.is_empty() {
             break;

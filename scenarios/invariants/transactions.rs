@@ -2,7 +2,7 @@
 
 use stormproof_engine::memory::{Op, Reply, Transaction};
 use stormproof_sim::check::{
-    history::{History, Outcome},
+    history::{History, Moment, Outcome},
     isolation::{Access, Demand, Finding, Seen, Status, Transaction as Txn, TxnId, check},
 };
 
@@ -31,6 +31,12 @@ pub fn serializable(history: &History<Op, Reply>, asked: &Asked<'_>) -> Vec<Find
             };
             Some(Txn { id: TxnId(operation.id.0), began: operation.invoked, status, accesses })
         })
+        .chain(asked.own().map(|(op, transaction)| {
+            // It has no client who would be told, and so no place in real time.
+            let accesses = commit(transaction, &Outcome::Open, asked);
+            let (id, began) = (TxnId(op.0), Moment { at: 0, seq: 0 });
+            Txn { id, began, status: Status::Unknown, accesses }
+        }))
         .collect();
     check(&transactions, Demand::StrictlySerializable)
 }

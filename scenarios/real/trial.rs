@@ -23,13 +23,16 @@ use super::wire::Answer;
 use crate::{
     invariants::{
         claims::{D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
-        contents::{self, Asked},
+        contents::{self, Asked, Proposed},
         reads::{self, Wrong},
         recovery::{self, Acknowledged, Known},
         transactions,
     },
     workloads,
 };
+
+/// Here nothing is consolidated.
+static NONE_PROPOSED: Proposed = Proposed::new();
 
 /// The history, and the clock that it is written by.
 #[derive(Debug)]
@@ -164,7 +167,7 @@ impl Trial {
         died: &Died,
         history: &History<Op, Reply>,
     ) -> Result<(), Broken> {
-        let asked = Asked::of(history, facts);
+        let asked = Asked::of(history, &NONE_PROPOSED, facts);
         self.check(
             &D1,
             "an acknowledged commit is lost",
@@ -211,7 +214,7 @@ impl Trial {
         done: &str,
         history: &History<Op, Reply>,
     ) -> Result<(), Broken> {
-        let asked = Asked::of(history, facts);
+        let asked = Asked::of(history, &NONE_PROPOSED, facts);
         let whole = recovery::keeps_the_acknowledged(facts, &acknowledged(history))
             .and_then(|()| contents::are_whole(facts, &asked))
             .and_then(|()| audit::index_agrees(facts).map_err(String::from));
@@ -220,7 +223,7 @@ impl Trial {
 
     /// No life is left to come: every answer of all lives, against the order of commits that the node remembers.
     pub(super) fn ended(&mut self, facts: &Facts, history: &History<Op, Reply>) -> Result<(), Broken> {
-        let asked = Asked::of(history, facts);
+        let asked = Asked::of(history, &NONE_PROPOSED, facts);
         let (answers, verdict) = reads::check(history, facts, &asked);
         for claim in [Q1, Q3, Q4] {
             *self.checked.entry(claim.id).or_default() += answers;

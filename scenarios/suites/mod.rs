@@ -3,6 +3,7 @@
 
 pub mod commit;
 pub mod compaction;
+pub mod consolidate;
 pub mod degrade;
 pub mod flush;
 pub mod isolation;
@@ -26,6 +27,7 @@ pub fn all(vectors: Option<&Arc<Vectors>>) -> Vec<Box<dyn Suite>> {
         Box::new(wal::suite(vectors.cloned())),
         Box::new(flush::suite(vectors.cloned())),
         Box::new(compaction::suite(vectors.cloned())),
+        Box::new(consolidate::suite(vectors.cloned())),
         Box::new(degrade::suite(vectors.cloned())),
         Box::new(retry::suite(vectors.cloned())),
         Box::new(recovery::suite(vectors.cloned())),

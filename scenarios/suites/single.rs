@@ -5,8 +5,8 @@ use std::{ops::RangeInclusive, sync::Arc};
 use serde::{Deserialize, Serialize};
 use stormproof_contract::{Role, Tick};
 use stormproof_engine::memory::{
-    Config, Engine, HealthConfig, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat, Managers, MergeRules,
-    Metric, breaker, degrade,
+    Config, ConsolidationRules, Engine, HealthConfig, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat,
+    Managers, MergeRules, Metric, breaker, degrade,
 };
 use stormproof_sim::{
     check::invariant::Invariant,
@@ -50,6 +50,9 @@ pub struct Params {
     /// The share of removals above which all segments are merged.
     #[serde(default)]
     pub tombstones_percent: u64,
+    /// By which rules memory is consolidated.
+    #[serde(default)]
+    pub consolidation: ConsolidationRules,
     /// How many rows of what was flushed the exact index keeps in memory.
     #[serde(default = "l1_rows")]
     pub l1_rows: u64,
@@ -172,6 +175,7 @@ impl Params {
             flush_slice_bytes: *dice.pick(&[1, 200, flush_slice_bytes()]),
             merge_run_min: *dice.pick(&[2, 4]),
             tombstones_percent: *dice.pick(&[20, 100]),
+            consolidation: ConsolidationRules::default(),
             l1_rows: *dice.pick(&[0, 3, 8, l1_rows()]),
             cache_bytes: *dice.pick(&[0, 700, 1 << 20]),
             degrade: Degrading { failures_max: 5, open_ms: 20, ..Degrading::default() },
@@ -206,6 +210,7 @@ impl Params {
             compaction: MergeRules { run_min: self.merge_run_min, tombstones_percent: self.tombstones_percent },
             degrade: self.degrade.config(),
             health: HealthConfig { every: Tick::millis(self.degrade.health_ms), ..HealthConfig::default() },
+            consolidation: self.consolidation,
             l1_bytes: self.l1_rows * (size_of::<f32>() * dim) as u64,
             cache_bytes: self.cache_bytes,
             inspectable: true,
@@ -301,6 +306,7 @@ impl Scenario for Single {
             with(&|simpler| simpler.l1_persist = plain),
             with(&|simpler| simpler.merge_run_min = 0),
             with(&|simpler| simpler.flush_slice_bytes = flush_slice_bytes()),
+            with(&|simpler| simpler.consolidation = ConsolidationRules::default()),
             with(&|simpler| simpler.l1_rows = l1_rows()),
             with(&|simpler| simpler.cache_bytes = 0),
             with(&|simpler| simpler.degrade = Degrading::default()),

@@ -1,7 +1,7 @@
 //! Hashes of operations and replies for the trace: of every number in them, without the detour over text that the
 //! default takes.
 
-use stormproof_engine::memory::{Draft, Op, Record, RecordId, Reply, Transaction, Version};
+use stormproof_engine::memory::{Draft, Link, Op, Record, RecordId, Reply, Transaction, Version};
 
 /// A hash of everything that an operation says.
 pub(super) fn op(op: &Op) -> u64 {
@@ -11,6 +11,8 @@ pub(super) fn op(op: &Op) -> u64 {
         Op::Count => 9,
         Op::Range { from, limit } => add(add(13, from.0), u64::from(*limit)),
         Op::Walk { from, hops, limit } => add(add(add(14, from.0), u64::from(*hops)), u64::from(*limit)),
+        Op::Activate { ids } => ids.iter().fold(16, |hash, id| add(hash, id.0)),
+        Op::Consolidate { pass } => add(17, *pass as u64),
         Op::Search { vector, k } => components(add(10, u64::from(*k)), vector),
     }
 }
@@ -31,7 +33,7 @@ fn transaction(commit: &Transaction) -> u64 {
 fn draft(hash: u64, draft: &Draft) -> u64 {
     let Draft { id, vector, text: words, attributes, links, kappa } = draft;
     let hash = add(components(text(add(hash, id.0), words), vector), u64::from(kappa.to_bits()));
-    let hash = links.iter().fold(hash, |hash, link| add(hash, link.0));
+    let hash = links.iter().fold(hash, linked);
     if attributes.is_empty() { hash } else { text(hash, &format!("{attributes:?}")) }
 }
 
@@ -53,6 +55,8 @@ pub(super) fn reply(reply: &Reply) -> u64 {
             };
             hits.iter().fold(add(4, at.0), hit)
         }
+        Reply::Activated { waiting } => add(18, *waiting),
+        Reply::Consolidated { changed, spared } => add(add(19, *changed), *spared),
         // Rare, and told apart by their words.
         Reply::Conflict(why) => text(5, &format!("{why:?}")),
         Reply::Refused(why) => text(6, &format!("{why:?}")),
@@ -63,8 +67,12 @@ pub(super) fn reply(reply: &Reply) -> u64 {
 
 fn record(hash: u64, record: &Record) -> u64 {
     let hash = named(text(hash, &record.text), record.id, record.version);
-    let hash = record.links.iter().fold(hash, |hash, link| add(hash, link.0));
+    let hash = record.links.iter().fold(add(hash, u64::from(record.kappa.to_bits())), linked);
     components(hash, &record.vector)
+}
+
+fn linked(hash: u64, link: &Link) -> u64 {
+    add(add(hash, link.to.0), u64::from(link.weight.to_bits()))
 }
 
 fn components(hash: u64, vector: &[f32]) -> u64 {

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use stormproof_contract::NodeId;
-use stormproof_engine::memory::{Draft, Op, Read, RecordId, Reply, RetryId, Transaction, Version};
+use stormproof_engine::memory::{Draft, Link, Op, PINNED, Pass, Read, RecordId, Reply, RetryId, Transaction, Version};
 use stormproof_sim::world::{
     dice::Dice,
     stage::{Class, Phase, Workload},
@@ -41,6 +41,12 @@ pub struct Mix {
     /// Follow links.
     #[serde(default)]
     pub walk: u32,
+    /// Tell that records were active together.
+    #[serde(default)]
+    pub activate: u32,
+    /// Ask for a pass of consolidation. Where nobody does, records are not pinned, and all begin with the same kappa.
+    #[serde(default)]
+    pub consolidate: u32,
 }
 
 /// What the clients of a run do.
@@ -65,6 +71,9 @@ pub struct Habits {
     /// How often, in percent.
     pub managers_percent: u64,
 }
+
+/// The kappas that records begin with, where memory is consolidated.
+pub const KAPPAS: [f32; 3] = [0.0, 0.0, 0.5];
 
 /// The clients of a run.
 pub struct Clients {
@@ -98,6 +107,8 @@ impl Mix {
             search: 15,
             range: 8,
             walk: 7,
+            activate: 0,
+            consolidate: 0,
         }
     }
 }
@@ -130,14 +141,19 @@ impl Clients {
 
     fn draft(&self, client: u32, id: RecordId, dice: &mut Dice) -> Draft {
         let n = self.states[client as usize].asked;
-        Draft {
+        let draft = Draft {
             id,
             vector: self.nonzero(dice),
             text: format!("{:.<1$}", format!("c{client}.{n}"), self.habits.text_bytes),
             attributes: BTreeMap::new(),
-            links: (0..dice.below(3)).map(|_| self.key(dice)).collect(),
+            links: (0..dice.below(3)).map(|_| Link::new(self.key(dice))).collect(),
             kappa: 0.0,
+        };
+        if self.habits.mix.consolidate == 0 {
+            return draft;
         }
+        let pinned = dice.percent(10).then(|| (PINNED.to_owned(), String::new()));
+        Draft { attributes: pinned.into_iter().collect(), kappa: *dice.pick(&KAPPAS), ..draft }
     }
 
     /// A vector that has a direction, as the cosine metric demands.
@@ -179,6 +195,8 @@ impl Clients {
             mix.search,
             mix.range,
             mix.walk,
+            mix.activate,
+            mix.consolidate,
         ];
         let keys = self.keys(dice);
         match share(&shares, dice) {
@@ -196,6 +214,8 @@ impl Clients {
                 let (hops, limit) = (dice.between(0, 4) as u32, dice.between(1, 9) as u32);
                 return Some(Op::Walk { from: keys[0], hops, limit });
             }
+            9 => return Some(Op::Activate { ids: (0..dice.between(1, 4)).map(|_| self.key(dice)).collect() }),
+            10 => return Some(Op::Consolidate { pass: *dice.pick(&[Pass::Nrem, Pass::Rem, Pass::Prune]) }),
             _ => return Some(self.search(dice)),
         }
         Some(Op::Commit(transaction))
@@ -223,6 +243,8 @@ impl Clients {
             3 => Some(self.search(dice)),
             4 => Some(Op::Range { from: RecordId(0), limit: 1000 }),
             5 => Some(Op::Walk { from: self.key(dice), hops: 100, limit: 1000 }),
+            6 if self.habits.mix.consolidate > 0 => Some(Op::Consolidate { pass: Pass::Prune }),
+            7 => Some(Op::Range { from: RecordId(0), limit: 1000 }),
             _ => None,
         }
     }
@@ -284,7 +306,9 @@ pub fn class(reply: &Reply) -> Class {
         | Reply::Records { .. }
         | Reply::Count { .. }
         | Reply::Reached { .. }
-        | Reply::Hits { .. } => Class::Done,
+        | Reply::Hits { .. }
+        | Reply::Activated { .. }
+        | Reply::Consolidated { .. } => Class::Done,
         Reply::Conflict(_) | Reply::Refused(_) => Class::NoEffect,
         Reply::Unavailable(_) => Class::TryAgain,
         Reply::Queued { .. } => Class::Pending,

@@ -261,9 +261,10 @@ fn print(record: &Record, json: bool) -> Result<(), CommandError> {
     let Record { id, version, vector, text, attributes, links, kappa, .. } = record;
     let few: Vec<String> = vector.iter().take(4).map(|x| format!("{x}")).collect();
     let more = if vector.len() > 4 { format!(", .. {} in all", vector.len()) } else { String::new() };
-    let links: Vec<u64> = links.iter().map(|id| id.0).collect();
+    let links: Vec<String> = links.iter().map(|link| format!("{} ({})", link.to.0, link.weight)).collect();
+    let links = links.join(", ");
     let few = few.join(", ");
-    Ok(writeln!(io::stdout(), "{id} {version}  [{few}{more}]  {text:?} {attributes:?} links {links:?} kappa {kappa}")?)
+    Ok(writeln!(io::stdout(), "{id} {version}  [{few}{more}]  {text:?} {attributes:?} links [{links}] kappa {kappa}")?)
 }
 
 pub(super) fn stats(opening: &Opening, json: bool) -> Result<ExitCode, CommandError> {

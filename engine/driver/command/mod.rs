@@ -6,11 +6,13 @@
 //! | `inspect` | what is in one file? |
 //! | `data` | records: loading them from a file, reading them, counting them |
 //! | `repair` | making a directory again of what can be believed in it |
+//! | `consolidate` | a pass of consolidation, by rules that are given |
 //! | `search` | records nearest to given vectors |
 //!
 //! Exit codes: 0 all is well; 1 something is damaged, or a record that was asked for is not there; 2 wrong use; 3 the command
 //! could not do its work.
 
+mod consolidate;
 mod data;
 mod inspect;
 mod repair;
@@ -158,6 +160,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Have memory make something of itself: firmer records, weights of links, prototypes, pruning
+    Consolidate {
+        /// The directory
+        dir: PathBuf,
+        /// Which pass
+        #[command(subcommand)]
+        which: consolidate::Which,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Count records, files and bytes
     Stats {
         /// The directory
@@ -221,6 +234,8 @@ enum CommandError {
     Refused(Box<Reply>),
     #[error("the engine stopped: {0}")]
     Halted(Box<str>),
+    #[error("{} line {line}: `{found}` is no id; expected ids of records, with blanks between them", file.display())]
+    Episode { file: PathBuf, line: usize, found: Box<str> },
     #[error("no ids are left above the first for so many records")]
     TooManyIds,
     #[error("{}: {source}", dir.display())]
@@ -244,6 +259,7 @@ impl CommandError {
             | CommandError::NodeAlone(_)
             | CommandError::Fvecs(_)
             | CommandError::TooManyIds
+            | CommandError::Episode { .. }
             | CommandError::Dim { .. } => 2,
             #[cfg(feature = "telemetry")]
             CommandError::Endpoint { .. } => 3,
@@ -300,6 +316,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Search { dir, queries, k, limit, json } => {
             search::run(&opening(dir), &search::Search { queries: &queries, k, limit, json })
         }
+        Command::Consolidate { dir, which, json } => consolidate::run(&opening(dir), which, json),
         Command::Stats { dir, json } => data::stats(&opening(dir), json),
     }
 }

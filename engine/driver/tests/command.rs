@@ -167,6 +167,32 @@ fn a_search_is_exact_however_little_of_the_index_is_in_memory() {
 }
 
 #[test]
+fn memory_consolidates_when_it_is_asked_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, file, episodes) = (dir.path().join("store"), dir.path().join("v.fvecs"), dir.path().join("episodes"));
+    fvecs(&file, 3);
+    fs::write(&episodes, "0 1\n\n0\n").unwrap();
+    let [store, file, episodes] = [&store, &file, &episodes].map(|path| path.to_str().unwrap());
+    assert!(run(&["load", store, file]).status.success());
+    let nrem = run(&["consolidate", store, "nrem", episodes, "--kappa-gain", "0.5"]);
+    assert_eq!(said(&nrem), "2 records became firmer\n");
+    assert!(said(&run(&["get", store, "0"])).contains("kappa 0.75"));
+    let rem = run(&["consolidate", store, "--json", "rem", "--radius", "1", "--members", "2"]);
+    assert_eq!(said(&rem), "{\"changed\":1,\"pass\":\"rem\",\"spared\":0}\n");
+    assert_eq!(said(&run(&["consolidate", store, "prune", "--kappa", "0.9"])), "0 records were removed\n", "too young");
+    // Links of the prototype hold what it stands for.
+    assert_eq!(
+        said(&run(&["consolidate", store, "prune", "--kappa", "0.9", "--days", "0"])),
+        "2 records were removed\n"
+    );
+    assert_eq!(said(&run(&["scan", store])).lines().count(), 2);
+    fs::write(episodes, "0 1\nx\n").unwrap();
+    let wrong = run(&["consolidate", store, "nrem", episodes]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(said(&wrong).contains("line 2: `x` is no id"), "{}", said(&wrong));
+}
+
+#[test]
 fn a_file_of_other_vectors_or_of_none_loads_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (store, file) = (dir.path().join("store"), dir.path().join("v.fvecs"));

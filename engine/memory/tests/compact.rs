@@ -153,7 +153,7 @@ fn a_job_that_is_killed_is_started_again_under_another_number() {
     bench.pass(Tick::secs(1));
     assert!(bench.jobs[0].0 > job && bench.jobs[0].1 != spec);
     // The first one is not quite dead.
-    let late = bench.work(&spec);
+    let late = bench.work(job, &spec);
     bench.end_job(job, late);
     assert!(!bench.noted("compacted"), "whoever was given up is not heard");
     bench.run_jobs();
@@ -167,7 +167,7 @@ fn a_flush_does_not_remove_what_is_being_made() {
     let mut bench = Bench::new(merging());
     fill(&mut bench, 1..=6);
     let (job, spec) = bench.jobs.remove(0);
-    let how = bench.work(&spec);
+    let how = bench.work(job, &spec);
     fill(&mut bench, 7..=8);
     bench.end_job(job, how);
     assert!(bench.noted("compacted"), "{:?}", bench.notes);
@@ -182,7 +182,7 @@ fn the_old_segments_are_kept_while_a_manifest_that_names_them_may_be_found() {
     fill(&mut bench, 1..=6);
     let manifest = bench.disk.bytes("manifest");
     let (job, spec) = bench.jobs.remove(0);
-    let how = bench.work(&spec);
+    let how = bench.work(job, &spec);
     bench.disk.fail_next(DiskOp::SyncDir, DiskErrorKind::Io);
     bench.end_job(job, how);
     assert!(bench.noted("compaction.failed"), "{:?}", bench.notes);
@@ -229,7 +229,7 @@ fn a_segment_is_believed_for_what_the_job_said_of_it_and_not_for_its_name() {
     let mut bench = Bench::new(merging());
     fill(&mut bench, 1..=6);
     let (job, spec) = bench.jobs.remove(0);
-    let how = bench.work(&spec);
+    let how = bench.work(job, &spec);
     let other = bench.disk.bytes("segments/0");
     bench.disk.set("segments/3", &other);
     bench.end_job(job, how);

@@ -3,6 +3,7 @@
 
 mod away;
 mod compact;
+mod consolidate;
 mod flush;
 mod health;
 mod held;
@@ -15,7 +16,7 @@ mod transactions;
 mod verify;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,8 +24,8 @@ use std::{
 };
 
 use stormproof_contract::{
-    Boot, BootError, Bytes, Clock, Disk, Effect, Effects, Input, JobEnd, JobId, JobStep, Node, NodeId, OpId, Query,
-    Reads, RequestId, Role, System, Tick, WallTime, Want,
+    Boot, BootError, Bytes, Clock, Disk, Effect, Effects, Input, Job, JobEnd, JobError, JobId, JobStep, Node, NodeId,
+    OpId, Query, Reads, RequestId, Role, System, Tick, WallTime, Want,
 };
 
 use super::*;
@@ -56,6 +57,8 @@ struct Bench {
     notes: Vec<&'static str>,
     /// Jobs that were started and did nothing yet.
     jobs: Vec<(JobId, Bytes)>,
+    /// What they were told.
+    told: VecDeque<Bytes>,
     halted: bool,
 }
 
@@ -102,6 +105,7 @@ impl Bench {
             replies: BTreeMap::new(),
             notes: Vec::new(),
             jobs: Vec::new(),
+            told: VecDeque::new(),
             halted: false,
         }
     }
@@ -113,6 +117,7 @@ impl Bench {
         self.halted = false;
         self.notes.clear();
         self.jobs.clear();
+        self.told.clear();
         self.tick();
     }
 
@@ -166,6 +171,8 @@ impl Bench {
                 Effect::Note { name, .. } => self.notes.push(name),
                 Effect::Halt { .. } => self.halted = true,
                 Effect::StartJob { job, spec } => self.jobs.push((job, spec)),
+                Effect::TellJob { bytes, .. } => self.told.push_back(bytes),
+                Effect::StopJob { .. } => self.told.clear(),
                 other => panic!("not expected: {other:?}"),
             }
         }
@@ -174,22 +181,35 @@ impl Bench {
     /// Runs what jobs there are, and tells the node how they ended.
     fn run_jobs(&mut self) {
         for (job, spec) in std::mem::take(&mut self.jobs) {
-            let how = self.work(&spec);
+            let how = self.work(job, &spec);
             self.end_job(job, how);
         }
     }
 
-    fn work(&self, spec: &[u8]) -> JobEnd {
-        let disk = Arc::clone(&self.disk) as Arc<dyn Disk>;
+    fn work(&mut self, id: JobId, spec: &[u8]) -> JobEnd {
         let mut job = Engine.job(spec).expect("a job of the engine");
         loop {
-            match job.step(&mut std::collections::VecDeque::new(), &disk, 3) {
+            match self.step_job(&mut *job) {
                 Ok(JobStep::More) => {}
+                Ok(JobStep::Say(word)) => self.hear_job(id, word),
+                Ok(JobStep::Waiting) => panic!("it waits for a word that never comes"),
                 Ok(JobStep::Done(word)) => return JobEnd::Done(word),
-                Ok(other) => panic!("not expected: {other:?}"),
                 Err(error) => return JobEnd::Failed(error.to_string().into()),
             }
         }
+    }
+
+    fn step_job(&mut self, job: &mut dyn Job) -> Result<JobStep, JobError> {
+        let disk = Arc::clone(&self.disk) as Arc<dyn Disk>;
+        job.step(&mut self.told, &disk, 3)
+    }
+
+    fn hear_job(&mut self, job: JobId, bytes: Bytes) {
+        let mut out = Effects::default();
+        self.node.handle(Input::JobSaid { job, bytes }, &mut out);
+        self.node.settle(&mut out);
+        self.hear(out);
+        self.tick();
     }
 
     fn end_job(&mut self, job: JobId, how: JobEnd) {

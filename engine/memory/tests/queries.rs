@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn linked(retry: u128, id: u64, links: &[u64]) -> Transaction {
-    let links = links.iter().copied().map(RecordId).collect();
+    let links = links.iter().map(|&to| Link::new(RecordId(to))).collect();
     Transaction { upserts: vec![Draft { links, ..draft(id, id as f32) }], ..empty(retry) }
 }
 

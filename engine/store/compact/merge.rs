@@ -13,13 +13,13 @@ use std::{collections::VecDeque, fmt, ops::Range, sync::Arc};
 
 use stormproof_contract::{Bytes, Disk, Job, JobError, JobStep};
 
+use super::entries::{Entries, Sources};
 use crate::{
-    ids::{RecordId, Version},
+    ids::Version,
     store::{
         Entry, StoreError, StoreResult,
-        codec::{Cursor, Flaw, put_u32, put_u64},
+        codec::{Cursor, Flaw, put_u64},
         log::LogId,
-        manifest::SEGMENTS_MAX,
         segment::{Decided, Segment, SegmentName, SegmentNo, SegmentWriter},
     },
 };
@@ -27,14 +27,10 @@ use crate::{
 /// What a job is to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Merge {
-    /// The database.
-    pub log: LogId,
-    /// Components of every vector.
-    pub components: u32,
+    /// The run.
+    pub run: Sources,
     /// The number of the segment to make.
     pub no: SegmentNo,
-    /// The run, the oldest first.
-    pub run: Vec<SegmentName>,
     /// Whether removals hide nothing: there is no segment before the run.
     pub drops_removals: bool,
 }
@@ -65,17 +61,15 @@ const DAMAGED: u8 = 2;
 impl Merge {
     /// A run of what a manifest names, to be merged into a segment of the number `no`.
     pub fn of(log: LogId, components: u32, no: SegmentNo, segments: &[SegmentName], run: Range<usize>) -> Merge {
-        Merge { log, components, no, drops_removals: run.start == 0, run: segments[run].to_vec() }
+        let drops_removals = run.start == 0;
+        Merge { run: Sources { log, components, names: segments[run].to_vec() }, no, drops_removals }
     }
 
     /// As the bytes that a job is started with.
     pub fn spec(&self) -> Vec<u8> {
         let mut out = vec![MERGE, u8::from(self.drops_removals)];
-        out.extend_from_slice(&self.log.0.to_le_bytes());
-        put_u32(&mut out, self.components);
         put_u64(&mut out, self.no.0);
-        put_u32(&mut out, self.run.len() as u32);
-        self.run.iter().for_each(|name| name.encode(&mut out));
+        self.run.encode(&mut out);
         out
     }
 
@@ -85,11 +79,9 @@ impl Merge {
             [MERGE, flag @ (0 | 1)] => flag == 1,
             other => return Err(Flaw::new(0, "a merge", format!("{other:?}"))),
         };
-        let (log, components, no) = (LogId(from.u128()?), from.u32()?, SegmentNo(from.number()?));
-        let count = from.count("segments", SEGMENTS_MAX, SegmentName::BYTES)?;
-        let run = (0..count).map(|_| SegmentName::decode(&mut from)).collect::<Result<_, _>>()?;
+        let (no, run) = (SegmentNo(from.number()?), Sources::read(&mut from)?);
         from.end()?;
-        Ok(Merge { log, components, no, run, drops_removals })
+        Ok(Merge { run, no, drops_removals })
     }
 }
 
@@ -158,16 +150,9 @@ impl From<StoreError> for Trouble {
 }
 
 struct Merging {
-    inputs: Vec<Run>,
+    entries: Entries,
     writer: SegmentWriter,
     dropped: Version,
-}
-
-/// A segment that is read in the order of its records.
-struct Run {
-    segment: Segment,
-    next_group: usize,
-    entries: VecDeque<(RecordId, Entry)>,
 }
 
 impl MergeJob {
@@ -178,14 +163,10 @@ impl MergeJob {
     }
 
     fn begin(&self, disk: &Arc<dyn Disk>) -> StoreResult<Merging> {
-        let Merge { log, components, no, run, .. } = &self.merge;
-        let open = |name| {
-            let segment = Segment::open(&**disk, *log, name, *components)?;
-            Ok(Run { segment, next_group: 0, entries: VecDeque::new() })
-        };
-        let inputs = run.iter().map(open).collect::<StoreResult<_>>()?;
-        let writer = SegmentWriter::create(disk, *log, *no, *components)?;
-        Ok(Merging { inputs, writer, dropped: Version(0) })
+        let Merge { run, no, .. } = &self.merge;
+        let entries = Entries::open(&**disk, run)?;
+        let writer = SegmentWriter::create(disk, run.log, *no, run.components)?;
+        Ok(Merging { entries, writer, dropped: Version(0) })
     }
 
     fn go_on(&mut self, disk: &Arc<dyn Disk>, units: u32) -> Result<Option<Outcome>, Trouble> {
@@ -196,7 +177,7 @@ impl MergeJob {
                     At::Merging(merging)
                 } else {
                     let made = merging.finish()?;
-                    let opened = Segment::open(&**disk, self.merge.log, &made.name, self.merge.components);
+                    let opened = Segment::open(&**disk, self.merge.run.log, &made.name, self.merge.run.components);
                     let segment = opened.map_err(Trouble::OfTheNew)?;
                     At::ReadingBack { made, segment: Box::new(segment), group: 0 }
                 }
@@ -233,7 +214,7 @@ impl Merging {
     /// Writes the next `units` entries; false once there are no more.
     fn push(&mut self, units: u32, drops_removals: bool) -> StoreResult<bool> {
         for _ in 0..units {
-            let Some((id, entry)) = self.next()? else { return Ok(false) };
+            let Some((id, entry)) = self.entries.next()? else { return Ok(false) };
             match entry {
                 Entry::Deleted(version) if drops_removals => self.dropped = self.dropped.max(version),
                 entry => self.writer.push(id, &entry)?,
@@ -242,36 +223,11 @@ impl Merging {
         Ok(true)
     }
 
-    /// The least record that is left, as the newest segment has it that knows it.
-    fn next(&mut self) -> StoreResult<Option<(RecordId, Entry)>> {
-        for run in &mut self.inputs {
-            run.fill()?;
-        }
-        let Some(least) = self.inputs.iter().filter_map(Run::first).min() else { return Ok(None) };
-        let of_least = self.inputs.iter_mut().filter(|run| run.first() == Some(least));
-        Ok(of_least.filter_map(|run| run.entries.pop_front()).last())
-    }
-
     fn finish(self) -> StoreResult<Made> {
-        let Merging { inputs, writer, dropped } = self;
-        let upto = inputs.last().expect("a run has a segment").segment.upto();
-        let decisions: Vec<Vec<Decided>> =
-            inputs.iter().map(|run| run.segment.decisions()).collect::<Result<_, _>>()?;
+        let Merging { entries, writer, dropped } = self;
+        let upto = entries.segments().last().expect("a run has a segment").upto();
+        let decisions: Vec<Vec<Decided>> = entries.segments().map(Segment::decisions).collect::<Result<_, _>>()?;
         Ok(Made { name: writer.finish(upto, &decisions.concat())?, dropped })
-    }
-}
-
-impl Run {
-    fn first(&self) -> Option<RecordId> {
-        self.entries.front().map(|(id, _)| *id)
-    }
-
-    fn fill(&mut self) -> StoreResult<()> {
-        if self.entries.is_empty() && self.next_group < self.segment.groups() {
-            self.entries = self.segment.group(self.next_group)?.into();
-            self.next_group += 1;
-        }
-        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 const MAGIC: [u8; 8] = *b"STORMSEG";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Its length.
 pub(super) const FOOTER_BYTES: usize = 128;
 /// The bytes of a group in the index.

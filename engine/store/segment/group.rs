@@ -5,7 +5,7 @@
 //! that one can be read without its neighbours. Links are one list for the whole group, with the place in it at which
 //! each record's begin (compressed sparse rows).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use stormproof_contract::WallTime;
 
@@ -13,7 +13,7 @@ use super::seal::SEAL_BYTES;
 use crate::{
     ids::{RecordId, Version},
     store::{
-        Entry, Record,
+        Entry, Link, Record,
         codec::{Cursor, Flaw, put_f32s, put_text, put_u32, put_u64},
         record::{self, LINKS_MAX, TEXT_BYTES_MAX},
     },
@@ -26,7 +26,7 @@ const LINKS_FULL: usize = 4096;
 const FACTS_BYTES_FULL: usize = 32 << 10;
 const ROWS_BYTES_FULL: usize = 256 << 10;
 /// The longest keys: one record may add all the links that a record can have.
-pub(super) const KEYS_BYTES_MAX: usize = 64 + ENTRIES_MAX * 33 + 8 * (LINKS_FULL + LINKS_MAX);
+pub(super) const KEYS_BYTES_MAX: usize = 64 + ENTRIES_MAX * 33 + 12 * (LINKS_FULL + LINKS_MAX);
 /// The longest facts: one record may add all the text and attributes that a record can have.
 pub(super) const FACTS_BYTES_MAX: usize = FACTS_BYTES_FULL + 4 * ENTRIES_MAX + record::FACTS_BYTES_MAX;
 
@@ -73,7 +73,8 @@ impl Gathered {
         self.keys.rows.push(Some(self.rows.len()));
         self.keys.created_at.push(record.created_at);
         self.keys.kappa.push(record.kappa);
-        self.keys.targets.extend_from_slice(&record.links);
+        self.keys.targets.extend(record.links.iter().map(|link| link.to));
+        self.keys.weights.extend(record.links.iter().map(|link| link.weight));
         self.keys.link_ends.push(self.keys.targets.len());
         put_text(&mut self.facts, &record.text);
         record::put_attributes(&mut self.facts, &record.attributes);
@@ -97,6 +98,7 @@ impl Gathered {
         keys.link_ends.iter().for_each(|&end| put_u32(&mut out, end as u32));
         put_u32(&mut out, keys.targets.len() as u32);
         keys.targets.iter().for_each(|id| put_u64(&mut out, id.0));
+        put_f32s(&mut out, &keys.weights);
         out
     }
 
@@ -121,6 +123,7 @@ pub struct Keys {
     /// Behind the last link of each live record.
     link_ends: Vec<usize>,
     targets: Vec<RecordId>,
+    weights: Vec<f32>,
 }
 
 impl Keys {
@@ -143,7 +146,8 @@ impl Keys {
     pub fn bytes_in_memory(&self) -> usize {
         let each = size_of::<RecordId>() + size_of::<Version>() + size_of::<Option<usize>>();
         let each_live = size_of::<WallTime>() + size_of::<f32>() + size_of::<usize>();
-        size_of::<Keys>() + self.len() * each + self.live() * each_live + self.targets.len() * size_of::<RecordId>()
+        let links = self.targets.len() * (size_of::<RecordId>() + size_of::<f32>());
+        size_of::<Keys>() + self.len() * each + self.live() * each_live + links
     }
 
     /// The place of a record.
@@ -178,8 +182,11 @@ impl Keys {
 
     /// The records that the record of a row links to.
     pub fn links(&self, row: usize) -> &[RecordId] {
-        let begin = row.checked_sub(1).map_or(0, |before| self.link_ends[before]);
-        &self.targets[begin..self.link_ends[row]]
+        &self.targets[self.links_of(row)]
+    }
+
+    fn links_of(&self, row: usize) -> Range<usize> {
+        row.checked_sub(1).map_or(0, |before| self.link_ends[before])..self.link_ends[row]
     }
 
     /// Reads what [`Gathered::encode_keys`] wrote.
@@ -197,13 +204,14 @@ impl Keys {
         let kappa = from.f32s(live)?;
         let link_ends = small_numbers(&mut from, live)?;
         let at = from.position();
-        let links = from.count("links", LINKS_FULL + LINKS_MAX, 8)?;
+        let links = from.count("links", LINKS_FULL + LINKS_MAX, 12)?;
         if !link_ends.is_sorted() || link_ends.last().copied().unwrap_or(0) != links {
             return Err(Flaw::new(at, format!("links that end at {:?}", link_ends.last()), links.to_string()));
         }
         let targets = numbers(&mut from, links)?.into_iter().map(RecordId).collect();
+        let weights = from.f32s(links)?;
         from.end()?;
-        Ok(Keys { ids, versions, rows, created_at, kappa, link_ends, targets })
+        Ok(Keys { ids, versions, rows, created_at, kappa, link_ends, targets, weights })
     }
 
     /// What is known of the record at a place, which is live.
@@ -216,7 +224,7 @@ impl Keys {
             vector,
             text,
             attributes,
-            links: self.links(row).to_vec(),
+            links: self.links_of(row).map(|at| Link { to: self.targets[at], weight: self.weights[at] }).collect(),
             created_at: self.created_at[row],
             kappa: self.kappa[row],
         };

@@ -6,7 +6,7 @@ use proptest::{collection::btree_map, prelude::*};
 use stormproof_contract::{Disk, DiskErrorKind, DiskOp};
 
 use super::{
-    super::{Entry, Record, StoreError, StoreResult, log::LogId, samples, test_disk::TestDisk},
+    super::{Entry, Link, Record, StoreError, StoreResult, log::LogId, samples, test_disk::TestDisk},
     *,
 };
 use crate::{
@@ -109,7 +109,7 @@ fn records_go_into_groups_that_are_no_longer_than_their_bounds() {
 #[test]
 fn a_group_ends_when_its_texts_its_links_or_its_vectors_are_many() {
     let long = |id| Record { text: "x".repeat(20_000), ..samples::record(id) };
-    let linked = |id| Record { links: (0..3000).map(RecordId).collect(), ..samples::record(id) };
+    let linked = |id| Record { links: (0..3000).map(RecordId).map(Link::new).collect(), ..samples::record(id) };
     for make in [long, linked] as [fn(u64) -> Record; 2] {
         let entries: Entries = (0..6).map(|id| (RecordId(id), Entry::Live(Arc::new(make(id))))).collect();
         let disk = TestDisk::new();
@@ -125,7 +125,7 @@ fn the_largest_record_fits() {
     let record = Record {
         text: "t".repeat(1 << 20),
         attributes: (0..256).map(attribute).collect(),
-        links: (0..65_536).map(RecordId).collect(),
+        links: (0..65_536).map(RecordId).map(Link::new).collect(),
         ..samples::record(3)
     };
     assert_eq!(record.check(), Ok(()));

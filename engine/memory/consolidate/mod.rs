@@ -1,0 +1,426 @@
+//! Consolidation: what memory makes of itself while nobody looks. [`Pass`] has the three kinds; the file of each says by which
+//! rule, and what it conserves.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`rules`] | the rules and their parameters; what an activation does to a record |
+//! | `job` | reads segments beside the node, and says what it would have committed |
+//! | `nrem`, `rem`, `prune` | the three passes |
+//!
+//! A pass is a client that lives beside the node. It reads what was flushed, and proposes ordinary transactions, each of which
+//! rests on the versions that were read. The node takes out what has changed meanwhile, and commits the rest like anything
+//! else: so a proposal is wholly there or not at all, in the order of decisions, visible to later queries and to no earlier
+//! one, and found again by recovery. If the job dies, or the node does, what was proposed before stands, and the rest is as if
+//! the pass had not begun.
+//!
+//! 1. What was written before the pass is flushed, so that the job sees it: prototypes of an earlier pass, and every link.
+//! 2. The job reads, and says one proposal at a time. What a record is linked to since step 1 is kept by the node, which spares
+//!    it: nothing is pruned that something links to when the removal is decided.
+//! 3. A proposal joins a batch when the node has settled, and is committed when it settles next.
+//!
+//! **Episodes** tell what was active together, in which order. They are kept in memory, are handed to the next NREM, and are
+//! forgotten then, whatever comes of it: each counts at most once. A crash forgets those that wait: they are statistics, not
+//! data.
+
+mod job;
+mod nrem;
+mod prune;
+mod rem;
+pub(super) mod rules;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use stormproof_contract::{Bytes, Effects, JobEnd, JobId, RequestId, Tick, WallTime};
+
+pub(super) use self::job::ConsolidateJob;
+use self::job::{Task, WallTimeNs, Work};
+pub use self::rules::{ConsolidationRules, Pass};
+use super::{
+    admit,
+    compact::Compaction,
+    node::MemoryNode,
+    op::{Refusal, Reply, Transaction, Unavailable},
+};
+use crate::{
+    ids::{Lsn, RecordId},
+    store::{RetryId, Write, compact::Sources},
+};
+
+/// The points of a pass.
+pub(super) const POINTS: [&str; 3] = ["consolidate.begun", "consolidate.reading", "consolidate.proposed"];
+
+/// The most records of an episode.
+pub const EPISODE_MAX: usize = 64;
+/// So many episodes wait at most; then the oldest is forgotten.
+const EPISODES_MAX: usize = 4096;
+/// So many targets of links are kept in mind during a pass. If there are more, it prunes nothing.
+const LINKED_MAX: usize = 1 << 20;
+/// Names of proposals begin with this.
+const RETRY_PREFIX: u128 = 0x5354_4f52_u128 << 96;
+
+/// What a node knows of consolidation.
+#[derive(Default)]
+pub(super) struct Consolidation {
+    episodes: VecDeque<Vec<RecordId>>,
+    underway: Option<Underway>,
+    rem: Schedule,
+    prune: Schedule,
+    /// For whoever inspects: how often each record was active in this life; see [`Config::inspectable`](super::Config).
+    activations: BTreeMap<RecordId, u64>,
+}
+
+/// When a pass begins that nobody asks for: every while, if anything was written since the last one.
+#[derive(Clone, Copy, Default)]
+struct Schedule {
+    /// `None`: never.
+    every: Option<Tick>,
+    /// The earliest time of the next one.
+    at: Tick,
+    /// The last change that the last one has seen.
+    seen: Lsn,
+    /// Whether time alone is a reason.
+    ages: bool,
+}
+
+impl Schedule {
+    fn new(every_ms: u64, ages: bool, now: Tick) -> Schedule {
+        let every = (every_ms > 0).then(|| ticks(every_ms));
+        Schedule { every, at: now + every.unwrap_or_default(), seen: Lsn(0), ages }
+    }
+
+    fn due(&self, changed: Lsn) -> Option<Tick> {
+        (self.every.is_some() && (self.ages || changed > self.seen)).then_some(self.at)
+    }
+
+    fn begun(&mut self, changed: Lsn, now: Tick) {
+        self.seen = changed;
+        self.at = now + self.every.unwrap_or_default();
+    }
+}
+
+/// A pass.
+struct Underway {
+    pass: Pass,
+    asked: Vec<RequestId>,
+    /// Every frame up to this one has to be flushed before it begins.
+    upto: Lsn,
+    job: Option<JobId>,
+    /// Whether the job has its files open.
+    opened: bool,
+    /// What was linked to since.
+    linked: BTreeSet<RecordId>,
+    /// What the job has said last.
+    said: Option<Transaction>,
+    /// What is to be decided.
+    proposed: Option<Transaction>,
+    proposals: u32,
+    /// How the job ended.
+    ended: Option<Result<(), Reply>>,
+    /// How many records it has changed, and how many it left since they had changed meanwhile.
+    changed: u64,
+    spared: u64,
+}
+
+impl Underway {
+    fn new(pass: Pass, asked: Vec<RequestId>, upto: Lsn) -> Underway {
+        Underway {
+            pass,
+            asked,
+            upto,
+            job: None,
+            opened: false,
+            linked: BTreeSet::new(),
+            said: None,
+            proposed: None,
+            proposals: 0,
+            ended: None,
+            changed: 0,
+            spared: 0,
+        }
+    }
+
+    /// Whether there is something to do before anything arrives.
+    fn is_due(&self, flushed: Lsn) -> bool {
+        let begins = self.job.is_none() && flushed >= self.upto;
+        begins || self.said.is_some() || self.proposed.is_some() || self.ended.is_some()
+    }
+}
+
+impl Consolidation {
+    pub(super) fn new(rules: &ConsolidationRules, now: Tick) -> Consolidation {
+        let rem = Schedule::new(rules.rem_every_ms, false, now);
+        let prune = Schedule::new(rules.prune_every_ms, rules.prune_age_ms > 0, now);
+        Consolidation { rem, prune, ..Consolidation::default() }
+    }
+
+    /// Whether frames have to be flushed for a pass to begin, of which the last was flushed up to `flushed`.
+    pub(super) fn wants_flush(&self, flushed: Lsn) -> bool {
+        self.underway.as_ref().is_some_and(|pass| pass.job.is_none() && pass.upto > flushed)
+    }
+
+    /// Whether segments must stay where they are: a job is about to open them.
+    pub(super) fn is_opening(&self) -> bool {
+        self.underway.as_ref().is_some_and(|pass| pass.job.is_some() && !pass.opened && pass.ended.is_none())
+    }
+
+    /// Keeps in mind what is linked to from now on.
+    pub(super) fn saw<'a>(&mut self, writes: impl Iterator<Item = &'a Write>) {
+        let Some(pass) = self.underway.as_mut().filter(|pass| pass.pass == Pass::Prune) else { return };
+        for write in writes {
+            if let Write::Put(record) = write
+                && pass.linked.len() <= LINKED_MAX
+            {
+                pass.linked.extend(record.links.iter().map(|link| link.to).filter(|to| *to != record.id));
+            }
+        }
+    }
+
+    /// What is to be decided next, for whoever inspects.
+    pub(super) fn proposed(&self) -> Option<&Transaction> {
+        self.underway.as_ref().and_then(|pass| pass.proposed.as_ref())
+    }
+
+    /// How often each record was active in this life, for whoever inspects.
+    pub(super) fn activations(&self) -> impl Iterator<Item = (RecordId, u64)> {
+        self.activations.iter().map(|(id, times)| (*id, *times))
+    }
+}
+
+/// A time of the configuration, which may be longer than any clock shows.
+fn ticks(ms: u64) -> Tick {
+    Tick(Tick::millis(1).0.saturating_mul(ms))
+}
+
+/// The name of a proposal: no other life or pass gives the same, and no client does.
+fn name_of(job: JobId, proposal: u32) -> RetryId {
+    RetryId(RETRY_PREFIX | u128::from(job.0) << 32 | u128::from(proposal))
+}
+
+impl MemoryNode {
+    /// Hears what was active together.
+    pub(super) fn activate(&mut self, id: RequestId, mut episode: Vec<RecordId>, out: &mut Effects<Reply>) {
+        if episode.len() > EPISODE_MAX {
+            let (found, max) = (episode.len() as u64, EPISODE_MAX as u64);
+            let refusal = Refusal::TooLarge { what: "records of an episode".into(), found, max };
+            return out.reply(id, Reply::Refused(refusal));
+        }
+        let mut known = BTreeSet::new();
+        episode.retain(|record| known.insert(*record));
+        if self.shown.is_some() {
+            episode.iter().for_each(|record| *self.consolidation.activations.entry(*record).or_default() += 1);
+        }
+        let episodes = &mut self.consolidation.episodes;
+        if episodes.len() == EPISODES_MAX {
+            episodes.pop_front();
+        }
+        episodes.push_back(episode);
+        out.reply(id, Reply::Activated { waiting: episodes.len() as u64 });
+    }
+
+    /// Begins a pass that a client asks for, and answers once it is over.
+    pub(super) fn ask_for_pass(&mut self, id: RequestId, pass: Pass, out: &mut Effects<Reply>) {
+        let not_now = |why, out: &mut Effects<Reply>| out.reply(id, Reply::Unavailable(why));
+        let is_well = self.is_well();
+        match &mut self.consolidation.underway {
+            _ if !is_well => not_now(Unavailable::Degraded, out),
+            Some(underway) if underway.pass == pass && underway.job.is_none() => underway.asked.push(id),
+            Some(_) => not_now(Unavailable::Busy, out),
+            None => self.begin_pass(pass, vec![id]),
+        }
+    }
+
+    fn begin_pass(&mut self, pass: Pass, asked: Vec<RequestId>) {
+        let upto = self.views.newest().changed;
+        match pass {
+            Pass::Nrem => {}
+            Pass::Rem => self.consolidation.rem.begun(upto, self.clock.now()),
+            Pass::Prune => self.consolidation.prune.begun(upto, self.clock.now()),
+        }
+        self.consolidation.underway = Some(Underway::new(pass, asked, upto));
+    }
+
+    /// When there is something to do.
+    pub(super) fn consolidation_due(&self) -> Option<Tick> {
+        match &self.consolidation.underway {
+            Some(pass) if !self.is_well() || (pass.is_due(self.flushed_upto()) && self.segments_stay(pass)) => {
+                Some(Tick(0))
+            }
+            Some(_) if self.consolidation.wants_flush(self.flushed_upto()) => self.flush_wanted(),
+            Some(_) => None,
+            None if !self.is_well() => None,
+            None => self.next_pass().map(|(at, _)| at),
+        }
+    }
+
+    /// Which pass begins next without being asked for, and when.
+    fn next_pass(&self) -> Option<(Tick, Pass)> {
+        let Consolidation { rem, prune, .. } = &self.consolidation;
+        let changed = self.views.newest().changed;
+        let nrem = self.wants_nrem().then_some((Tick(0), Pass::Nrem));
+        let rem = rem.due(changed).map(|at| (at, Pass::Rem));
+        let prune = prune.due(changed).map(|at| (at, Pass::Prune));
+        [nrem, rem, prune].into_iter().flatten().min()
+    }
+
+    fn wants_nrem(&self) -> bool {
+        let enough = self.config.consolidation.nrem_episodes as usize;
+        enough > 0 && self.consolidation.episodes.len() >= enough
+    }
+
+    fn flushed_upto(&self) -> Lsn {
+        self.manifest.current().flushed.lsn
+    }
+
+    /// A job that is about to open segments must find them.
+    fn segments_stay(&self, pass: &Underway) -> bool {
+        pass.job.is_some() || matches!(self.compaction, Compaction::Idle | Compaction::Stuck)
+    }
+
+    /// Does what is due.
+    pub(super) fn consolidate(&mut self, out: &mut Effects<Reply>) {
+        if self.consolidation.underway.is_none()
+            && self.is_well()
+            && let Some((at, pass)) = self.next_pass()
+            && at <= self.clock.now()
+        {
+            self.begin_pass(pass, Vec::new());
+        }
+        let Some(mut pass) = self.consolidation.underway.take() else { return };
+        self.hear_of_proposal(&mut pass);
+        if !self.is_well() && pass.ended.is_none() {
+            pass.job.into_iter().for_each(|job| out.stop_job(job));
+            pass.said = None;
+            pass.ended = Some(Err(Reply::Unavailable(Unavailable::Degraded)));
+        }
+        if let Some(ended) = pass.ended.take_if(|_| pass.said.is_none() && pass.proposed.is_none()) {
+            return end_pass(pass, ended, out);
+        }
+        if pass.job.is_none() && self.flushed_upto() >= pass.upto && self.segments_stay(&pass) {
+            self.start_job(&mut pass, out);
+        }
+        if let Some(transaction) = pass.said.take() {
+            self.propose(&mut pass, transaction, out);
+        }
+        self.consolidation.underway = Some(pass);
+    }
+
+    fn start_job(&mut self, pass: &mut Underway, out: &mut Effects<Reply>) {
+        if let Err(error) = self.disk.point(POINTS[0]) {
+            pass.ended = Some(Err(Reply::Unavailable(Unavailable::Disk(error.to_string().into()))));
+            return;
+        }
+        let rules = self.config.consolidation;
+        let work = match pass.pass {
+            Pass::Nrem => Work::Nrem { episodes: std::mem::take(&mut self.consolidation.episodes).into() },
+            Pass::Rem => Work::Rem { shape: self.shape },
+            Pass::Prune => {
+                let WallTime(now) = self.clock.wall();
+                Work::Prune { before: WallTimeNs(now.saturating_sub(ticks(rules.prune_age_ms).0)) }
+            }
+        };
+        let names = self.manifest.current().segments.clone();
+        let sources = Sources { log: self.l1.log, components: self.l1.components, names };
+        // Numbers of segments are not given twice, so they can name jobs, too.
+        let job = JobId(self.take_segment_no().0);
+        out.start_job(job, Task { sources, rules, work }.spec());
+        out.note("consolidate.begun", &[("pass", pass.pass as u64)]);
+        pass.job = Some(job);
+    }
+
+    /// Hears what a job proposes.
+    pub(super) fn job_said(&mut self, said: JobId, word: &Bytes, out: &mut Effects<Reply>) {
+        let Some(pass) = self.consolidation.underway.as_mut().filter(|pass| pass.job == Some(said)) else { return };
+        if word.is_empty() {
+            let _ = self.disk.point(POINTS[1]);
+            pass.opened = true;
+            return;
+        }
+        match serde_json::from_slice(word) {
+            Ok(transaction) => pass.said = Some(transaction),
+            Err(error) => {
+                out.stop_job(said);
+                pass.ended = Some(Err(Reply::Unavailable(Unavailable::Disk(error.to_string().into()))));
+            }
+        }
+    }
+
+    /// Hears how a job ended.
+    pub(super) fn consolidation_ended(&mut self, ended: JobId, how: &JobEnd) {
+        let Some(pass) = self.consolidation.underway.as_mut().filter(|pass| pass.job == Some(ended)) else { return };
+        let unavailable = |words: &str| Err(Reply::Unavailable(Unavailable::Disk(words.into())));
+        pass.ended = Some(match how {
+            JobEnd::Done(word) if word.is_empty() => Ok(()),
+            JobEnd::Done(words) => {
+                Err(Reply::Refused(Refusal::Damaged(String::from_utf8_lossy(words).into_owned().into())))
+            }
+            JobEnd::Failed(words) => unavailable(words),
+            JobEnd::Killed => unavailable("the job that consolidates was killed"),
+        });
+    }
+
+    /// Has what is still right of a proposal join the batch, and the job go on.
+    fn propose(&mut self, pass: &mut Underway, mut transaction: Transaction, out: &mut Effects<Reply>) {
+        let job = pass.job.expect("only a job says something");
+        out.tell_job(job, Bytes::default());
+        let all = admit::changed(&transaction).count();
+        self.spare(pass, &mut transaction);
+        let left = admit::changed(&transaction).count();
+        pass.spared += (all - left) as u64;
+        transaction.retry = name_of(job, pass.proposals);
+        let judged = admit::form(&transaction, &self.config, self.shape).is_ok().then(|| self.judge(&transaction));
+        match judged {
+            Some(Ok(writes)) if left > 0 && self.disk.point(POINTS[2]).is_ok() => {
+                pass.proposals += 1;
+                pass.proposed = Some(transaction.clone());
+                self.join_proposal(transaction, writes);
+            }
+            Some(_) | None => pass.spared += left as u64,
+        }
+    }
+
+    /// Takes out what is not any more as the job read it.
+    fn spare(&self, pass: &Underway, transaction: &mut Transaction) {
+        let view = self.views.newest();
+        let is_same = |read: &super::op::Read| {
+            view.version_of_live(read.id) == read.version && !self.waiting.held().contains(&read.id)
+        };
+        if !transaction.reads.iter().all(is_same) {
+            // A prototype is made of all its members or not at all.
+            transaction.inserts.clear();
+        }
+        if transaction.inserts.is_empty() {
+            transaction.reads.retain(is_same);
+        }
+        let overrun = pass.linked.len() > LINKED_MAX;
+        let Transaction { reads, upserts, deletes, .. } = transaction;
+        let rests = |id: RecordId| reads.iter().any(|read| read.id == id);
+        upserts.retain(|draft| rests(draft.id));
+        deletes.retain(|id| rests(*id) && !overrun && !pass.linked.contains(id));
+    }
+
+    /// Sees what came of the last proposal.
+    fn hear_of_proposal(&self, pass: &mut Underway) {
+        let Some(transaction) = pass.proposed.take() else { return };
+        let changes = admit::changed(&transaction).count() as u64;
+        match self.decided.answer(transaction.retry) {
+            Some(Reply::Committed { .. }) => pass.changed += changes,
+            Some(_) | None => pass.spared += changes,
+        }
+    }
+}
+
+/// Answers everybody who has asked for a pass.
+fn end_pass(pass: Underway, ended: Result<(), Reply>, out: &mut Effects<Reply>) {
+    let Underway { pass: kind, asked, changed, spared, .. } = pass;
+    let reply = match ended {
+        Ok(()) => {
+            out.note("consolidated", &[("pass", kind as u64), ("changed", changed), ("spared", spared)]);
+            Reply::Consolidated { changed, spared }
+        }
+        Err(reply) => {
+            out.note("consolidate.failed", &[("pass", kind as u64)]);
+            reply
+        }
+    };
+    asked.into_iter().for_each(|id| out.reply(id, reply.clone()));
+}
