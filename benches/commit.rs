@@ -26,7 +26,10 @@ use serde::Serialize;
 use stormproof_contract::{Disk, Open, Tick};
 use stormproof_engine::{
     driver::{self, CallError, Client, Note, RealDisk},
-    memory::{Config, Draft, Engine, HealthConfig, MemoryNode, Op, RecordId, Reply, RetryId, Transaction},
+    memory::{
+        Config, Draft, Engine, HealthConfig, LogFormat, MemoryNode, MergeRules, Op, RecordId, Reply, RetryId,
+        Transaction,
+    },
 };
 
 use crate::scan::uniform;
@@ -53,6 +56,10 @@ pub struct Plan {
     pub turn: Duration,
     /// How often the engine looks whether all is well; 0: never.
     pub health: Duration,
+    /// How the log is written.
+    pub log_format: LogFormat,
+    /// How many segments are merged at least; 0: none ever are.
+    pub merge_run_min: usize,
 }
 
 /// What a number of writers came to.
@@ -138,7 +145,9 @@ fn measure_row(plan: &Plan, dir: &Path, writers: usize) -> Result<Row, CommitErr
     let mut sums = Sums::new();
     let batches = Arc::new(Mutex::new(Vec::new()));
     let every = Tick(u64::try_from(plan.health.as_nanos()).unwrap_or(u64::MAX));
-    let config = Config { health: HealthConfig { every, ..HealthConfig::default() }, ..Config::default() };
+    let health = HealthConfig { every, ..HealthConfig::default() };
+    let compaction = MergeRules { run_min: plan.merge_run_min, ..Config::default().compaction };
+    let config = Config { health, compaction, log_format: plan.log_format, ..Config::default() };
     let node = driver::open(&Engine, &config, &dir.join("engine"), options(Arc::clone(&batches)))?;
     let mut writing = Writing { client: node.client(), vectors: &vectors, batches: &batches, next: 1 };
     // The first turn is not counted: it grows what has to grow, and shows how long a transaction is.
@@ -358,6 +367,8 @@ mod tests {
             turns: 2,
             turn: Duration::from_millis(40),
             health: Duration::ZERO,
+            log_format: LogFormat::Binary,
+            merge_run_min: 4,
         };
         let mut said = 0;
         let rows = measure(&plan, |_| said += 1).expect("measured");

@@ -11,7 +11,11 @@ use stormproof_bench::{
     scan::{HITS, ScanRatio, scan_ratio},
     world::{self, Speed},
 };
-use stormproof_engine::{driver, memory::Engine, vector::Metric};
+use stormproof_engine::{
+    driver,
+    memory::{Engine, LogFormat},
+    vector::Metric,
+};
 use stormproof_sim::world::span::Time;
 
 /// Measures the engine and the simulator, each beside a baseline in the same run.
@@ -53,6 +57,12 @@ enum What {
         /// Milliseconds between two health checks; 0: none
         #[arg(long, default_value_t = 30_000)]
         health_ms: u64,
+        /// How the log is written
+        #[arg(long, value_enum, default_value_t = LogFormatName::Binary)]
+        log_format: LogFormatName,
+        /// How many segments are merged at least; 0: none ever are
+        #[arg(long, default_value_t = 4)]
+        merge_run_min: usize,
     },
     /// Searches of the exact index
     Scan {
@@ -65,6 +75,12 @@ enum What {
     },
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum LogFormatName {
+    Binary,
+    JsonLines,
+}
+
 fn main() -> ExitCode {
     if let Some(dir) = driver::job_child_dir() {
         return driver::run_job_child(&Engine, &dir);
@@ -72,9 +88,20 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let printed = match &cli.what {
         What::World { round_trips, referees } => world(cli.json, *round_trips, referees.as_deref()),
-        What::Commit { dir, writers, turns, turn_ms, health_ms } => {
-            let (turn, health) = (Duration::from_millis(*turn_ms), Duration::from_millis(*health_ms));
-            commit(cli.json, &Plan { dir: dir.clone(), writers: writers.clone(), turns: *turns, turn, health })
+        What::Commit { dir, writers, turns, turn_ms, health_ms, log_format, merge_run_min } => {
+            let plan = Plan {
+                dir: dir.clone(),
+                writers: writers.clone(),
+                turns: *turns,
+                turn: Duration::from_millis(*turn_ms),
+                health: Duration::from_millis(*health_ms),
+                log_format: match log_format {
+                    LogFormatName::Binary => LogFormat::Binary,
+                    LogFormatName::JsonLines => LogFormat::JsonLines,
+                },
+                merge_run_min: *merge_run_min,
+            };
+            commit(cli.json, &plan)
         }
         What::Scan { rows, turns } => scan(cli.json, rows, (*turns).into()),
     };

@@ -246,7 +246,13 @@ impl Config {
 
     /// What compares them.
     pub(super) fn kernels(&self) -> Kernels {
-        match self.kernels {
+        self.kernels.kernels()
+    }
+}
+
+impl KernelChoice {
+    pub(super) fn kernels(self) -> Kernels {
+        match self {
             KernelChoice::Scalar => Kernels::scalar(),
             KernelChoice::Detect => Kernels::detect(),
         }

@@ -76,9 +76,10 @@ pub(super) struct RunArgs {
     /// The first seed
     #[arg(long, value_name = "SEED", default_value_t = 0, value_parser = RangedU64ValueParser::<u64>::new().range(..=FROM_MAX))]
     pub(super) from: u64,
-    /// Run for so long in all, as in `90s`, `10m` or `8h`
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
-    pub(super) time: Duration,
+    /// Run for so long in all, as in `90s`, `10m` or `8h`. If it is not given: a minute, and up to three where it takes that
+    /// long before every suite has had the seeds that it needs
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) time: Option<Duration>,
     /// Threads; as many as there are processors if it is not given
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     pub(super) jobs: Option<u16>,

@@ -34,6 +34,12 @@ const SAMPLE_EVERY: u64 = 20;
 /// The share of the time for hunting, in percent; the rest is for the self-check and for failures.
 const HUNTING_PERCENT: u32 = 92;
 
+/// For how long is hunted, if nobody says.
+const TIME: Duration = Duration::from_mins(1);
+
+/// And so many times as long at most, where it takes that long until every suite has had the seeds that it needs.
+const TIMES_MAX: u32 = 3;
+
 /// A suite with so many failing runs is left: it will not pass any more, and more of the same helps nobody.
 const FAILURES_MAX: u64 = 50;
 
@@ -62,7 +68,7 @@ fn hunt<'a>(args: &RunArgs, chosen: &[Chosen<'a>]) -> Result<(RunReport<'a>, Vec
     let begun = Instant::now();
     let threads = args.jobs.map_or_else(processors, usize::from);
     let board = Board::new();
-    let time = args.time * HUNTING_PERCENT / 100 / chosen.len().max(1) as u32;
+    let time = args.time.unwrap_or(TIME) * HUNTING_PERCENT / 100 / chosen.len().max(1) as u32;
     board.begin("regressions");
     let regressions = regressions::play(&chosen.iter().map(|chosen| chosen.suite).collect::<Vec<_>>());
     let mut trials: Vec<_> = chosen.iter().map(|chosen| trial(args, chosen, time, threads, &board)).collect();
@@ -92,7 +98,7 @@ fn trial<'a>(args: &RunArgs, chosen: &Chosen<'a>, time: Duration, threads: usize
     let mut report = SuiteReport::new(suite);
     for case in cases {
         let hunt = Hunt {
-            budget: args.seeds.map_or(Budget::Time(share), |seeds| Budget::Seeds(seeds_of(seeds, args.shard))),
+            budget: budget(args, suite, share),
             from: args.from,
             threads,
             shard: args.shard,
@@ -104,6 +110,15 @@ fn trial<'a>(args: &RunArgs, chosen: &Chosen<'a>, time: Duration, threads: usize
     }
     board.end(&report);
     Trial { suite, report, whole: chosen.cases.is_empty() }
+}
+
+/// What is asked for; if nothing is, enough to prove something also on a slow machine.
+fn budget(args: &RunArgs, suite: &dyn Suite, share: Duration) -> Budget {
+    match (args.seeds, args.time) {
+        (Some(seeds), _) => Budget::Seeds(seeds_of(seeds, args.shard)),
+        (None, Some(_)) => Budget::Time(share),
+        (None, None) => Budget::Enough { time: share, seeds: suite.seeds_needed(), times_max: TIMES_MAX },
+    }
 }
 
 /// How many of so many seeds fall to a shard: all shards together run each of them once.

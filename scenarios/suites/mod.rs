@@ -5,10 +5,12 @@ pub mod commit;
 pub mod compaction;
 pub mod consolidate;
 pub mod degrade;
+pub mod diskfull;
 pub mod flush;
 pub mod isolation;
 pub mod recovery;
 pub mod retry;
+pub mod rot;
 mod single;
 pub mod wal;
 
@@ -29,6 +31,8 @@ pub fn all(vectors: Option<&Arc<Vectors>>) -> Vec<Box<dyn Suite>> {
         Box::new(compaction::suite(vectors.cloned())),
         Box::new(consolidate::suite(vectors.cloned())),
         Box::new(degrade::suite(vectors.cloned())),
+        Box::new(rot::suite(vectors.cloned())),
+        Box::new(diskfull::suite(vectors.cloned())),
         Box::new(retry::suite(vectors.cloned())),
         Box::new(recovery::suite(vectors.cloned())),
         Box::new(isolation::suite(vectors.cloned())),

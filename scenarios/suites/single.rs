@@ -223,6 +223,28 @@ impl Params {
     }
 }
 
+/// A store that does all that it does, in little time: it flushes, merges and consolidates, and not all of its rows are in
+/// memory.
+pub(super) fn busy(dice: &mut Dice) -> Params {
+    let mut params = Params::draw(dice);
+    params.flush_records = dice.between(1, 3) as usize;
+    params.merge_run_min = dice.between(2, 3) as usize;
+    params.l1_rows = *dice.pick(&[0, 3, params.l1_rows]);
+    params.consolidation = ConsolidationRules {
+        kappa_gain: 0.25,
+        rem_kappa_min: 0.2,
+        rem_radius: 4.0,
+        rem_members_min: 2,
+        prune_kappa: *dice.pick(&[0.0, 0.2]),
+        prune_age_ms: 0,
+        ..ConsolidationRules::default()
+    };
+    params.habits.clients = params.habits.clients.max(2);
+    params.habits.ops_per_client += 6;
+    params.habits.mix = Mix { delete: 20, get: 20, search: 20, activate: 10, consolidate: 8, ..params.habits.mix };
+    params
+}
+
 /// A world for a single node: short waits, so that a run is over soon.
 pub(super) fn tuning(dice: &mut Dice) -> Tuning {
     Tuning { heal_at: Time::secs(5), encore: true, ..Tuning::swarm(dice) }

@@ -27,6 +27,15 @@ pub enum Budget {
     Seeds(u64),
     /// So long.
     Time(Duration),
+    /// So long, and on until there were so many seeds; but at most so many times as long.
+    Enough {
+        /// How long.
+        time: Duration,
+        /// How many seeds.
+        seeds: u64,
+        /// How many times as long at most.
+        times_max: u32,
+    },
 }
 
 /// One of several machines that share the seeds: number `index` (from 0) of `of`.
@@ -167,10 +176,21 @@ impl Hunt {
             Budget::Seeds(seeds) if n >= seeds => 1.0,
             Budget::Seeds(seeds) => n as f64 / seeds as f64,
             // At least one run, however short the time.
-            Budget::Time(_) if n == 0 => 0.0,
-            Budget::Time(time) => begun.elapsed().as_secs_f64() / time.as_secs_f64().max(f64::MIN_POSITIVE),
+            Budget::Time(_) | Budget::Enough { .. } if n == 0 => 0.0,
+            Budget::Time(time) => share(begun, time),
+            Budget::Enough { time, seeds, times_max } if n < seeds => {
+                // What is left to do: the rest of the seeds, or of the time.
+                let of_seeds = n as f64 / seeds as f64;
+                share(begun, time * times_max).max(of_seeds.min(share(begun, time)))
+            }
+            Budget::Enough { time, .. } => share(begun, time),
         }
     }
+}
+
+/// How much of a time is over.
+fn share(begun: Instant, time: Duration) -> f64 {
+    begun.elapsed().as_secs_f64() / time.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
 /// What the threads of a hunt share.

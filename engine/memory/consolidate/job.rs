@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ids::RecordId,
-    memory::op::Transaction,
+    memory::{config::KernelChoice, op::Transaction},
     store::{
         RetryId, StoreError, StoreResult,
         compact::{Entries, Sources},
@@ -43,7 +43,7 @@ pub(super) struct Task {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) enum Work {
     Nrem { episodes: Vec<Vec<RecordId>> },
-    Rem { shape: Shape },
+    Rem { shape: Shape, kernels: KernelChoice },
     Prune { before: WallTimeNs },
 }
 
@@ -112,7 +112,7 @@ impl Worker {
                 }
                 Worker::Nrem(Nrem::new(rules, traces))
             }
-            Work::Rem { shape } => Worker::Rem(Rem::new(rules, shape)),
+            Work::Rem { shape, kernels } => Worker::Rem(Rem::new(rules, shape, kernels.kernels())),
             Work::Prune { before } => Worker::Prune(Prune::new(rules, WallTime(before.0))),
         }
     }

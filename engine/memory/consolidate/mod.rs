@@ -312,7 +312,7 @@ impl MemoryNode {
         let rules = self.config.consolidation;
         let work = match pass.pass {
             Pass::Nrem => Work::Nrem { episodes: std::mem::take(&mut self.consolidation.episodes).into() },
-            Pass::Rem => Work::Rem { shape: self.shape },
+            Pass::Rem => Work::Rem { shape: self.shape, kernels: self.config.kernels },
             Pass::Prune => {
                 let WallTime(now) = self.clock.wall();
                 Work::Prune { before: WallTimeNs(now.saturating_sub(ticks(rules.prune_age_ms).0)) }

@@ -29,6 +29,7 @@ const CLUSTERS_MAX: usize = 1024;
 pub(super) struct Rem {
     rules: ConsolidationRules,
     shape: Shape,
+    kernels: Kernels,
     at: At,
     /// Records that have a prototype.
     members: BTreeSet<RecordId>,
@@ -55,8 +56,8 @@ struct Cluster {
 }
 
 impl Rem {
-    pub(super) fn new(rules: ConsolidationRules, shape: Shape) -> Rem {
-        Rem { rules, shape, at: At::Begin, members: BTreeSet::new(), clusters: Vec::new() }
+    pub(super) fn new(rules: ConsolidationRules, shape: Shape, kernels: Kernels) -> Rem {
+        Rem { rules, shape, kernels, at: At::Begin, members: BTreeSet::new(), clusters: Vec::new() }
     }
 
     pub(super) fn go_on(&mut self, entries: &mut Entries, units: u32) -> StoreResult<Went> {
@@ -109,7 +110,7 @@ impl Rem {
 
     /// The nearest cluster that is near enough and has room.
     fn nearest(&self, vector: &[f32]) -> Option<usize> {
-        let far = |cluster: &Cluster| self.shape.distance(Kernels::scalar(), &cluster.first, vector).ok();
+        let far = |cluster: &Cluster| self.shape.distance(self.kernels, &cluster.first, vector).ok();
         let with_room = self.clusters.iter().enumerate().filter(|(_, cluster)| cluster.members.len() < MEMBERS_MAX);
         let near = with_room.filter_map(|(at, cluster)| Some((far(cluster)?, at)));
         let near = near.filter(|(far, _)| *far <= self.rules.rem_radius);
