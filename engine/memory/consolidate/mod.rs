@@ -43,7 +43,7 @@ use super::{
 };
 use crate::{
     ids::{Lsn, RecordId},
-    store::{RetryId, Write, compact::Sources},
+    store::{RetryId, Write, compact::Sources, manifest::SEGMENTS_MAX},
 };
 
 /// The points of a pass.
@@ -139,10 +139,9 @@ impl Underway {
         }
     }
 
-    /// Whether there is something to do before anything arrives.
-    fn is_due(&self, flushed: Lsn) -> bool {
-        let begins = self.job.is_none() && flushed >= self.upto;
-        begins || self.said.is_some() || self.proposed.is_some() || self.ended.is_some()
+    /// Whether there is something to hear of, or to do, that has arrived.
+    fn has_news(&self) -> bool {
+        self.said.is_some() || self.proposed.is_some() || self.ended.is_some()
     }
 }
 
@@ -242,9 +241,7 @@ impl MemoryNode {
     /// When there is something to do.
     pub(super) fn consolidation_due(&self) -> Option<Tick> {
         match &self.consolidation.underway {
-            Some(pass) if !self.is_well() || (pass.is_due(self.flushed_upto()) && self.segments_stay(pass)) => {
-                Some(Tick(0))
-            }
+            Some(pass) if !self.is_well() || pass.has_news() || self.can_begin(pass) => Some(Tick(0)),
             Some(_) if self.consolidation.wants_flush(self.flushed_upto()) => self.flush_wanted(),
             Some(_) => None,
             None if !self.is_well() => None,
@@ -271,9 +268,10 @@ impl MemoryNode {
         self.manifest.current().flushed.lsn
     }
 
-    /// A job that is about to open segments must find them.
-    fn segments_stay(&self, pass: &Underway) -> bool {
-        pass.job.is_some() || matches!(self.compaction, Compaction::Idle | Compaction::Stuck)
+    /// Everything that it rests on is flushed, and a job that is about to open segments will find them.
+    fn can_begin(&self, pass: &Underway) -> bool {
+        let segments_stay = matches!(self.compaction, Compaction::Idle | Compaction::Stuck);
+        pass.job.is_none() && self.flushed_upto() >= pass.upto && segments_stay
     }
 
     /// Does what is due.
@@ -287,15 +285,23 @@ impl MemoryNode {
         }
         let Some(mut pass) = self.consolidation.underway.take() else { return };
         self.hear_of_proposal(&mut pass);
-        if !self.is_well() && pass.ended.is_none() {
-            pass.job.into_iter().for_each(|job| out.stop_job(job));
+        if !self.is_well() {
             pass.said = None;
-            pass.ended = Some(Err(Reply::Unavailable(Unavailable::Degraded)));
+            if pass.ended.is_none() {
+                pass.job.into_iter().for_each(|job| out.stop_job(job));
+                pass.ended = Some(Err(Reply::Unavailable(Unavailable::Degraded)));
+            }
+        } else if pass.job.is_none()
+            && pass.upto > self.flushed_upto()
+            && self.views.newest().segments.len() >= SEGMENTS_MAX
+        {
+            // Nothing can be flushed before some are merged.
+            pass.ended = Some(Err(Reply::Unavailable(Unavailable::Busy)));
         }
         if let Some(ended) = pass.ended.take_if(|_| pass.said.is_none() && pass.proposed.is_none()) {
             return end_pass(pass, ended, out);
         }
-        if pass.job.is_none() && self.flushed_upto() >= pass.upto && self.segments_stay(&pass) {
+        if self.can_begin(&pass) {
             self.start_job(&mut pass, out);
         }
         if let Some(transaction) = pass.said.take() {
