@@ -132,6 +132,14 @@ pub enum ConfigError {
         /// Its value.
         found: f32,
     },
+    /// A number is infinite, or none.
+    #[error("consolidation.{what} is {found}: it must be a number")]
+    NotFinite {
+        /// The field.
+        what: &'static str,
+        /// Its value.
+        found: f32,
+    },
     /// What is firm enough for a prototype could be pruned.
     #[error(
         "consolidation.prune_kappa is {prune_kappa}: it must be at most rem_kappa_min, {rem_kappa_min}, or else prototypes \
@@ -219,8 +227,13 @@ impl Config {
                 return Err(ConfigError::TooSmall { what, found, min });
             }
         }
-        let ConsolidationRules { kappa_gain, link_gain, rem_kappa_min, prune_kappa, .. } = self.consolidation;
-        if !(prune_kappa <= rem_kappa_min && rem_kappa_min.is_finite()) {
+        let ConsolidationRules { kappa_gain, link_gain, rem_kappa_min, rem_radius, prune_kappa, .. } =
+            self.consolidation;
+        let finite = [("rem_kappa_min", rem_kappa_min), ("rem_radius", rem_radius), ("prune_kappa", prune_kappa)];
+        if let Some((what, found)) = finite.into_iter().find(|(_, number)| !number.is_finite()) {
+            return Err(ConfigError::NotFinite { what, found });
+        }
+        if prune_kappa > rem_kappa_min {
             return Err(ConfigError::PruneAboveRem { prune_kappa, rem_kappa_min });
         }
         let shares = [("consolidation.kappa_gain", kappa_gain), ("consolidation.link_gain", link_gain)];

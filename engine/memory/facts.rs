@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{consolidate::ConsolidationRules, decided::Decision, node::MemoryNode, op::Transaction};
+use super::{
+    consolidate::{ConsolidationRules, Proposal},
+    decided::Decision,
+    node::MemoryNode,
+};
 use crate::{
     ids::{Lsn, RecordId, Version},
     protocol::{Participant, Verdict, breaker},
@@ -46,7 +50,7 @@ pub struct Facts {
     /// Transactions that wait for their managers.
     pub waiting: Vec<(RetryId, TransactionId)>,
     /// What a pass of consolidation has proposed, and is decided when the node settles next.
-    pub proposed: Option<Transaction>,
+    pub proposed: Option<Proposal>,
     /// How often each record was active in this life.
     pub activations: Vec<(RecordId, u64)>,
     /// By which rules memory is consolidated.
@@ -186,7 +190,7 @@ impl Facts {
             held: node.writes.held().map(|held| held.retry).collect(),
             breaker: BreakerFacts::of(node.writes.breaker(), node.config.degrade.breaker.successes_needed),
             waiting: node.waiting.list.iter().map(|(&tx, pending)| (pending.retry, tx)).collect(),
-            proposed: node.consolidation.proposed().cloned(),
+            proposed: node.consolidation.proposal(),
             activations: node.consolidation.activations().collect(),
             rules: node.config.consolidation,
             owed: node.owed.owed().map(|(who, verdict)| owed(node, who, verdict)).collect(),

@@ -68,8 +68,9 @@ mod walk;
 mod tests;
 
 pub use config::{Config, ConfigError, KernelChoice, L1Persist, LogFormat, MakeManager, Managers};
+pub(crate) use consolidate::EPISODES_MAX;
 pub use consolidate::{
-    ConsolidationRules, EPISODE_MAX, Pass,
+    ConsolidationRules, EPISODE_MAX, Pass, Proposal,
     rules::{PINNED, PROTOTYPE, PROTOTYPES_FROM},
 };
 pub use decided::{Decision, Outcome};

@@ -9,6 +9,7 @@
 //! | [`Reply::Queued`] | that it is held in the memory of the node, in the order of arrival. It may yet commit, or be refused, or be lost with the process. Retry to find out |
 //! | [`Reply::Activated`] | that it was heard. It counts at most once for each attempt that was, and a crash may forget it |
 //! | [`Reply::Consolidated`] | that the changes it counts are durable |
+//! | any other, to [`Op::Consolidate`] | that the pass did not get to its end. What it had proposed before stands |
 //! | none | nothing: it may have committed. Retry under the same [`RetryId`] to find out |
 //!
 //! A history checker may therefore take `Conflict` and `Refused` for failures, and has to leave `Unavailable` and `Queued`
@@ -313,7 +314,8 @@ pub enum Unavailable {
     Disk(Box<str>),
     /// There are as many records as there may be. Queries go on, and so do deletes.
     ReadOnly,
-    /// Too many transactions are waiting for their managers; or another pass of consolidation is under way.
+    /// Too many transactions are waiting for their managers; or another pass of consolidation is under way, or
+    /// cannot begin before segments are merged.
     Busy,
     /// The disk takes no writes at present, and as many are held as the node holds; or the transaction names foreign
     /// managers, so that it cannot be held.
@@ -338,7 +340,7 @@ impl Transaction {
     pub(super) fn weight(&self) -> usize {
         let draft = |draft: &Draft| {
             let attributes: usize = draft.attributes.iter().map(|(name, value)| name.len() + value.len() + 48).sum();
-            128 + 4 * draft.vector.len() + draft.text.len() + attributes + 12 * draft.links.len()
+            128 + 4 * draft.vector.len() + draft.text.len() + attributes + Link::BYTES * draft.links.len()
         };
         let drafts: usize = self.inserts.iter().chain(&self.upserts).map(draft).sum();
         256 + drafts + 24 * self.reads.len() + 8 * self.deletes.len()

@@ -38,7 +38,7 @@ pub struct Link {
 
 impl Link {
     /// The bytes of one in the binary format.
-    pub(super) const BYTES: usize = 12;
+    pub(crate) const BYTES: usize = 12;
 
     /// A link of the weight that new ones have: as much can be added to it as taken from it.
     pub const fn new(to: RecordId) -> Link {

@@ -117,7 +117,9 @@ fn budget(args: &RunArgs, suite: &dyn Suite, share: Duration) -> Budget {
     match (args.seeds, args.time) {
         (Some(seeds), _) => Budget::Seeds(seeds_of(seeds, args.shard)),
         (None, Some(_)) => Budget::Time(share),
-        (None, None) => Budget::Enough { time: share, seeds: suite.seeds_needed(), times_max: TIMES_MAX },
+        (None, None) => {
+            Budget::Enough { time: share, seeds: seeds_of(suite.seeds_needed(), args.shard), times_max: TIMES_MAX }
+        }
     }
 }
 

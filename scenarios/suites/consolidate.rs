@@ -71,7 +71,7 @@ const CASES: [Case; 5] = [
 ];
 
 const INVARIANTS: [Invariant; 14] = [
-    Invariant { claim: K1, sometimes: &["a record became firmer"] },
+    Invariant { claim: K1, sometimes: &["a record became firmer", "a link has learned"] },
     Invariant { claim: K2, sometimes: &["a prototype was made"] },
     Invariant { claim: K3, sometimes: &["a record was pruned"] },
     Invariant { claim: D1, sometimes: &["consolidated", "world.power_lost"] },
@@ -115,7 +115,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         rem_members_min: *dice.pick(&[1, 2, 2]),
         rem_every_ms: *dice.pick(&[0, 5, 50]),
         prune_kappa: *dice.pick(&[0.2, rem_kappa_min]),
-        prune_age_ms: 0,
+        prune_age_ms: *dice.pick(&[0, 0, 3]),
         prune_every_ms: *dice.pick(&[0, 7, 70]),
         ..ConsolidationRules::default()
     };

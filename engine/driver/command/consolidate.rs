@@ -13,10 +13,7 @@ use super::{
     CommandError,
     data::{Opening, config_at, start},
 };
-use crate::memory::{ConsolidationRules, Op, Pass, RecordId, Reply};
-
-/// So many episodes a node keeps for a pass.
-const EPISODES_MAX: usize = 4096;
+use crate::memory::{ConsolidationRules, EPISODE_MAX, EPISODES_MAX, Op, Pass, RecordId, Reply};
 
 /// What to do.
 #[derive(clap::Subcommand)]
@@ -115,9 +112,10 @@ fn read_episodes(file: &Path) -> Result<Vec<Vec<RecordId>>, CommandError> {
     let unread = |source| CommandError::Unread { dir: file.to_owned(), source };
     let text = fs::read_to_string(file).map_err(unread)?;
     let episode = |(at, line): (usize, &str)| {
-        let bad = |word: &str| CommandError::Episode { file: file.to_owned(), line: at + 1, found: word.into() };
-        let words = line.split_whitespace();
-        words.map(|word| word.parse().map(RecordId).map_err(|_| bad(word))).collect()
+        let bad = |found: String| CommandError::Episode { file: file.to_owned(), line: at + 1, found: found.into() };
+        let id = |word: &str| word.parse().map(RecordId).map_err(|_| bad(format!("`{word}`")));
+        let ids: Vec<RecordId> = line.split_whitespace().map(id).collect::<Result<_, _>>()?;
+        if ids.len() > EPISODE_MAX { Err(bad(format!("{} ids", ids.len()))) } else { Ok(ids) }
     };
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(episode).collect()
 }

@@ -38,7 +38,7 @@ use super::{
 #[cfg(feature = "telemetry")]
 use super::{Observer, telemetry};
 use crate::{
-    memory::{Engine, Refusal, Reply},
+    memory::{EPISODE_MAX, Engine, Refusal, Reply},
     store::{StoreError, inspect::Kind},
 };
 
@@ -234,7 +234,7 @@ enum CommandError {
     Refused(Box<Reply>),
     #[error("the engine stopped: {0}")]
     Halted(Box<str>),
-    #[error("{} line {line}: `{found}` is no id; expected ids of records, with blanks between them", file.display())]
+    #[error("{} line {line}: found {found}; expected up to {EPISODE_MAX} ids of records, with blanks between them", file.display())]
     Episode { file: PathBuf, line: usize, found: Box<str> },
     #[error("no ids are left above the first for so many records")]
     TooManyIds,

@@ -189,7 +189,7 @@ fn memory_consolidates_when_it_is_asked_to() {
     fs::write(episodes, "0 1\nx\n").unwrap();
     let wrong = run(&["consolidate", store, "nrem", episodes]);
     assert_eq!(wrong.status.code(), Some(2));
-    assert!(said(&wrong).contains("line 2: `x` is no id"), "{}", said(&wrong));
+    assert!(said(&wrong).contains("line 2: found `x`"), "{}", said(&wrong));
 }
 
 #[test]

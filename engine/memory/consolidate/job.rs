@@ -44,12 +44,8 @@ pub(super) struct Task {
 pub(super) enum Work {
     Nrem { episodes: Vec<Vec<RecordId>> },
     Rem { shape: Shape, kernels: KernelChoice },
-    Prune { before: WallTimeNs },
+    Prune { before_ns: u64 },
 }
-
-/// The contract's time has no written form of its own: nanoseconds since 1970.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct WallTimeNs(pub(super) u64);
 
 impl Task {
     pub(super) fn spec(&self) -> Vec<u8> {
@@ -113,7 +109,7 @@ impl Worker {
                 Worker::Nrem(Nrem::new(rules, traces))
             }
             Work::Rem { shape, kernels } => Worker::Rem(Rem::new(rules, shape, kernels.kernels())),
-            Work::Prune { before } => Worker::Prune(Prune::new(rules, WallTime(before.0))),
+            Work::Prune { before_ns } => Worker::Prune(Prune::new(rules, WallTime(before_ns))),
         }
     }
 

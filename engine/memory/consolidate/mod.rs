@@ -30,14 +30,15 @@ pub(super) mod rules;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use stormproof_contract::{Bytes, Effects, JobEnd, JobId, RequestId, Tick, WallTime};
 
 pub(super) use self::job::ConsolidateJob;
-use self::job::{Task, WallTimeNs, Work};
+use self::job::{Task, Work};
 pub use self::rules::{ConsolidationRules, Pass};
 use super::{
-    admit,
-    compact::Compaction,
+    admit::{self, Obstacle},
+    compact::Pause,
     node::MemoryNode,
     op::{Refusal, Reply, Transaction, Unavailable},
 };
@@ -52,7 +53,7 @@ pub(super) const POINTS: [&str; 3] = ["consolidate.begun", "consolidate.reading"
 /// The most records of an episode.
 pub const EPISODE_MAX: usize = 64;
 /// So many episodes wait at most; then the oldest is forgotten.
-const EPISODES_MAX: usize = 4096;
+pub(crate) const EPISODES_MAX: usize = 4096;
 /// So many targets of links are kept in mind during a pass. If there are more, it prunes nothing.
 const LINKED_MAX: usize = 1 << 20;
 /// Names of proposals begin with this.
@@ -65,6 +66,8 @@ pub(super) struct Consolidation {
     underway: Option<Underway>,
     rem: Schedule,
     prune: Schedule,
+    /// After a pass that failed none begins by itself for a while.
+    pause: Pause,
     /// For whoever inspects: how often each record was active in this life; see [`Config::inspectable`](super::Config).
     activations: BTreeMap<RecordId, u64>,
 }
@@ -96,6 +99,22 @@ impl Schedule {
         self.seen = changed;
         self.at = now + self.every.unwrap_or_default();
     }
+
+    /// It has not seen what it was to see.
+    fn failed(&mut self) {
+        self.seen = Lsn(0);
+    }
+}
+
+/// What a pass has proposed, and what it rests on beside the records.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Proposal {
+    /// What is to be committed.
+    pub transaction: Transaction,
+    /// The episodes that NREM was handed, in their order.
+    pub episodes: Vec<Vec<RecordId>>,
+    /// PRUNE leaves what was created after this: nanoseconds since 1970.
+    pub before: u64,
 }
 
 /// A pass.
@@ -105,6 +124,9 @@ struct Underway {
     /// Every frame up to this one has to be flushed before it begins.
     upto: Lsn,
     job: Option<JobId>,
+    /// What the job was handed, for whoever inspects.
+    episodes: Vec<Vec<RecordId>>,
+    before: WallTime,
     /// Whether the job has its files open.
     opened: bool,
     /// What was linked to since.
@@ -128,6 +150,8 @@ impl Underway {
             asked,
             upto,
             job: None,
+            episodes: Vec::new(),
+            before: WallTime(0),
             opened: false,
             linked: BTreeSet::new(),
             said: None,
@@ -136,6 +160,15 @@ impl Underway {
             ended: None,
             changed: 0,
             spared: 0,
+        }
+    }
+
+    /// Gives it up: what it has proposed stands.
+    fn fail(&mut self, answer: Reply, out: &mut Effects<Reply>) {
+        self.said = None;
+        if self.ended.is_none() {
+            self.job.into_iter().for_each(|job| out.stop_job(job));
+            self.ended = Some(Err(answer));
         }
     }
 
@@ -175,8 +208,10 @@ impl Consolidation {
     }
 
     /// What is to be decided next, for whoever inspects.
-    pub(super) fn proposed(&self) -> Option<&Transaction> {
-        self.underway.as_ref().and_then(|pass| pass.proposed.as_ref())
+    pub(super) fn proposal(&self) -> Option<Proposal> {
+        let pass = self.underway.as_ref()?;
+        let transaction = pass.proposed.clone()?;
+        Some(Proposal { transaction, episodes: pass.episodes.clone(), before: pass.before.0 })
     }
 
     /// How often each record was active in this life, for whoever inspects.
@@ -188,6 +223,10 @@ impl Consolidation {
 /// A time of the configuration, which may be longer than any clock shows.
 fn ticks(ms: u64) -> Tick {
     Tick(Tick::millis(1).0.saturating_mul(ms))
+}
+
+fn unavailable(words: &str) -> Reply {
+    Reply::Unavailable(Unavailable::Disk(words.into()))
 }
 
 /// The name of a proposal: no other life or pass gives the same, and no client does.
@@ -209,20 +248,25 @@ impl MemoryNode {
             episode.iter().for_each(|record| *self.consolidation.activations.entry(*record).or_default() += 1);
         }
         let episodes = &mut self.consolidation.episodes;
-        if episodes.len() == EPISODES_MAX {
-            episodes.pop_front();
+        if !episode.is_empty() {
+            if episodes.len() == EPISODES_MAX {
+                episodes.pop_front();
+            }
+            episodes.push_back(episode);
         }
-        episodes.push_back(episode);
         out.reply(id, Reply::Activated { waiting: episodes.len() as u64 });
     }
 
     /// Begins a pass that a client asks for, and answers once it is over.
     pub(super) fn ask_for_pass(&mut self, id: RequestId, pass: Pass, out: &mut Effects<Reply>) {
         let not_now = |why, out: &mut Effects<Reply>| out.reply(id, Reply::Unavailable(why));
-        let is_well = self.is_well();
+        let (is_well, changed) = (self.is_well(), self.views.newest().changed);
         match &mut self.consolidation.underway {
             _ if !is_well => not_now(Unavailable::Degraded, out),
-            Some(underway) if underway.pass == pass && underway.job.is_none() => underway.asked.push(id),
+            Some(underway) if underway.pass == pass && underway.job.is_none() => {
+                underway.asked.push(id);
+                underway.upto = changed;
+            }
             Some(_) => not_now(Unavailable::Busy, out),
             None => self.begin_pass(pass, vec![id]),
         }
@@ -256,11 +300,12 @@ impl MemoryNode {
         let nrem = self.wants_nrem().then_some((Tick(0), Pass::Nrem));
         let rem = rem.due(changed).map(|at| (at, Pass::Rem));
         let prune = prune.due(changed).map(|at| (at, Pass::Prune));
-        [nrem, rem, prune].into_iter().flatten().min()
+        let (at, pass) = [nrem, rem, prune].into_iter().flatten().min()?;
+        Some((at.max(self.consolidation.pause.until()), pass))
     }
 
     fn wants_nrem(&self) -> bool {
-        let enough = self.config.consolidation.nrem_episodes as usize;
+        let enough = (self.config.consolidation.nrem_episodes as usize).min(EPISODES_MAX);
         enough > 0 && self.consolidation.episodes.len() >= enough
     }
 
@@ -268,10 +313,9 @@ impl MemoryNode {
         self.manifest.current().flushed.lsn
     }
 
-    /// Everything that it rests on is flushed, and a job that is about to open segments will find them.
+    /// Whether everything that it rests on is flushed.
     fn can_begin(&self, pass: &Underway) -> bool {
-        let segments_stay = matches!(self.compaction, Compaction::Idle | Compaction::Stuck);
-        pass.job.is_none() && self.flushed_upto() >= pass.upto && segments_stay
+        pass.job.is_none() && self.flushed_upto() >= pass.upto
     }
 
     /// Does what is due.
@@ -284,22 +328,18 @@ impl MemoryNode {
             self.begin_pass(pass, Vec::new());
         }
         let Some(mut pass) = self.consolidation.underway.take() else { return };
-        self.hear_of_proposal(&mut pass);
+        self.hear_of_proposal(&mut pass, out);
         if !self.is_well() {
-            pass.said = None;
-            if pass.ended.is_none() {
-                pass.job.into_iter().for_each(|job| out.stop_job(job));
-                pass.ended = Some(Err(Reply::Unavailable(Unavailable::Degraded)));
-            }
+            pass.fail(Reply::Unavailable(Unavailable::Degraded), out);
         } else if pass.job.is_none()
             && pass.upto > self.flushed_upto()
             && self.views.newest().segments.len() >= SEGMENTS_MAX
         {
             // Nothing can be flushed before some are merged.
-            pass.ended = Some(Err(Reply::Unavailable(Unavailable::Busy)));
+            pass.fail(Reply::Unavailable(Unavailable::Busy), out);
         }
         if let Some(ended) = pass.ended.take_if(|_| pass.said.is_none() && pass.proposed.is_none()) {
-            return end_pass(pass, ended, out);
+            return self.end_pass(pass, ended, out);
         }
         if self.can_begin(&pass) {
             self.start_job(&mut pass, out);
@@ -312,16 +352,22 @@ impl MemoryNode {
 
     fn start_job(&mut self, pass: &mut Underway, out: &mut Effects<Reply>) {
         if let Err(error) = self.disk.point(POINTS[0]) {
-            pass.ended = Some(Err(Reply::Unavailable(Unavailable::Disk(error.to_string().into()))));
-            return;
+            return pass.fail(unavailable(&error.to_string()), out);
         }
         let rules = self.config.consolidation;
         let work = match pass.pass {
-            Pass::Nrem => Work::Nrem { episodes: std::mem::take(&mut self.consolidation.episodes).into() },
+            Pass::Nrem => {
+                let episodes = Vec::from(std::mem::take(&mut self.consolidation.episodes));
+                if self.shown.is_some() {
+                    pass.episodes.clone_from(&episodes);
+                }
+                Work::Nrem { episodes }
+            }
             Pass::Rem => Work::Rem { shape: self.shape, kernels: self.config.kernels },
             Pass::Prune => {
                 let WallTime(now) = self.clock.wall();
-                Work::Prune { before: WallTimeNs(now.saturating_sub(ticks(rules.prune_age_ms).0)) }
+                pass.before = WallTime(now.saturating_sub(ticks(rules.prune_age_ms).0));
+                Work::Prune { before_ns: pass.before.0 }
             }
         };
         let names = self.manifest.current().segments.clone();
@@ -343,24 +389,20 @@ impl MemoryNode {
         }
         match serde_json::from_slice(word) {
             Ok(transaction) => pass.said = Some(transaction),
-            Err(error) => {
-                out.stop_job(said);
-                pass.ended = Some(Err(Reply::Unavailable(Unavailable::Disk(error.to_string().into()))));
-            }
+            Err(error) => pass.fail(unavailable(&format!("a word of the job is none: {error}")), out),
         }
     }
 
     /// Hears how a job ended.
     pub(super) fn consolidation_ended(&mut self, ended: JobId, how: &JobEnd) {
         let Some(pass) = self.consolidation.underway.as_mut().filter(|pass| pass.job == Some(ended)) else { return };
-        let unavailable = |words: &str| Err(Reply::Unavailable(Unavailable::Disk(words.into())));
         pass.ended = Some(match how {
             JobEnd::Done(word) if word.is_empty() => Ok(()),
             JobEnd::Done(words) => {
                 Err(Reply::Refused(Refusal::Damaged(String::from_utf8_lossy(words).into_owned().into())))
             }
-            JobEnd::Failed(words) => unavailable(words),
-            JobEnd::Killed => unavailable("the job that consolidates was killed"),
+            JobEnd::Failed(words) => Err(unavailable(words)),
+            JobEnd::Killed => Err(unavailable("the job that consolidates was killed")),
         });
     }
 
@@ -373,14 +415,20 @@ impl MemoryNode {
         let left = admit::changed(&transaction).count();
         pass.spared += (all - left) as u64;
         transaction.retry = name_of(job, pass.proposals);
-        let judged = admit::form(&transaction, &self.config, self.shape).is_ok().then(|| self.judge(&transaction));
-        match judged {
-            Some(Ok(writes)) if left > 0 && self.disk.point(POINTS[2]).is_ok() => {
+        let is_known = self.decided.answer(transaction.retry).is_some();
+        if left == 0 || is_known || admit::form(&transaction, &self.config, self.shape).is_err() {
+            pass.spared += left as u64;
+            return;
+        }
+        match (self.judge(&transaction), self.disk.point(POINTS[2])) {
+            (Ok(writes), Ok(())) => {
                 pass.proposals += 1;
                 pass.proposed = Some(transaction.clone());
                 self.join_proposal(transaction, writes);
             }
-            Some(_) | None => pass.spared += left as u64,
+            (Err(Obstacle { answer: answer @ Reply::Unavailable(_), .. }), _) => pass.fail(answer, out),
+            (Ok(_), Err(error)) => pass.fail(unavailable(&error.to_string()), out),
+            (Err(_), _) => pass.spared += left as u64,
         }
     }
 
@@ -405,28 +453,34 @@ impl MemoryNode {
     }
 
     /// Sees what came of the last proposal.
-    fn hear_of_proposal(&self, pass: &mut Underway) {
+    fn hear_of_proposal(&self, pass: &mut Underway, out: &mut Effects<Reply>) {
         let Some(transaction) = pass.proposed.take() else { return };
-        let changes = admit::changed(&transaction).count() as u64;
         match self.decided.answer(transaction.retry) {
-            Some(Reply::Committed { .. }) => pass.changed += changes,
-            Some(_) | None => pass.spared += changes,
+            Some(Reply::Committed { .. }) => pass.changed += admit::changed(&transaction).count() as u64,
+            Some(_) | None => pass.fail(unavailable("the batch of a proposal came to nothing"), out),
         }
     }
-}
 
-/// Answers everybody who has asked for a pass.
-fn end_pass(pass: Underway, ended: Result<(), Reply>, out: &mut Effects<Reply>) {
-    let Underway { pass: kind, asked, changed, spared, .. } = pass;
-    let reply = match ended {
-        Ok(()) => {
-            out.note("consolidated", &[("pass", kind as u64), ("changed", changed), ("spared", spared)]);
-            Reply::Consolidated { changed, spared }
-        }
-        Err(reply) => {
-            out.note("consolidate.failed", &[("pass", kind as u64)]);
-            reply
-        }
-    };
-    asked.into_iter().for_each(|id| out.reply(id, reply.clone()));
+    /// Answers everybody who has asked for a pass.
+    fn end_pass(&mut self, pass: Underway, ended: Result<(), Reply>, out: &mut Effects<Reply>) {
+        let Underway { pass: kind, asked, changed, spared, .. } = pass;
+        let reply = match ended {
+            Ok(()) => {
+                self.consolidation.pause = Pause::default();
+                out.note("consolidated", &[("pass", kind as u64), ("changed", changed), ("spared", spared)]);
+                Reply::Consolidated { changed, spared }
+            }
+            Err(reply) => {
+                self.consolidation.pause.lengthen(self.clock.now(), self.config.again_after);
+                match kind {
+                    Pass::Nrem => {}
+                    Pass::Rem => self.consolidation.rem.failed(),
+                    Pass::Prune => self.consolidation.prune.failed(),
+                }
+                out.note("consolidate.failed", &[("pass", kind as u64)]);
+                reply
+            }
+        };
+        asked.into_iter().for_each(|id| out.reply(id, reply.clone()));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! **Rule.** Each time that a record was active its kappa nears 1. A link between two records that were active in one
 //! episode is strengthened if it leads to the later one, and weakened if it leads to the earlier one; the less, the further
-//! apart they were (spike timing). See [`ConsolidationRules`].
+//! apart they were (spike timing). See [`ConsolidationRules`]. Records that weigh more than 1.5 MiB stay as they are.
 //!
 //! **Conserved**: every record, its vector, text, attributes and time, and where its links lead. Kappa only rises.
 
@@ -21,6 +21,8 @@ use crate::{
 /// Changes of so many records, or of so many bytes, are one transaction.
 const RECORDS_MAX: usize = 16;
 const BYTES_MAX: usize = 1 << 20;
+/// A record that weighs more than this stays as it is: it might not fit into a word of the job.
+const RECORD_BYTES_MAX: usize = 3 << 19;
 
 /// A pass on its way.
 pub(super) struct Nrem {
@@ -52,6 +54,9 @@ impl Nrem {
     }
 
     fn add(&mut self, record: &Record, trace: &Trace) {
+        if record.weight() > RECORD_BYTES_MAX {
+            return;
+        }
         let (kappa, links) = trace.applied(record, &self.rules);
         if kappa.to_bits() == record.kappa.to_bits() && links == record.links {
             return;

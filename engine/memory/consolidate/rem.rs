@@ -3,7 +3,8 @@
 //! **Rule.** Records that are firm enough and have no prototype yet are gone through in the order of their ids. One that is
 //! near enough to the first of a cluster joins the nearest such cluster, the oldest of those equally near; else it begins one.
 //! A cluster of enough records becomes a prototype: a record in the middle of its members, as firm as they are in the mean,
-//! which links to each of them. Its id is that of its first member, with the highest bit set.
+//! which links to each of them. Its id is that of its first member, with the highest bit set; so records whose own ids have it
+//! get no prototype, and one that has the id already stands in the way. What fits into no cluster of a pass is passed over.
 //!
 //! **Conserved**: every record that there was. What a prototype links to cannot be pruned.
 
@@ -17,23 +18,23 @@ use crate::{
     ids::{RecordId, Version},
     memory::op::{Draft, Read, Transaction},
     store::{Entry, Link, Record, StoreResult, compact::Entries},
-    vector::{Kernels, Shape},
+    vector::{FlatIndex, Kernels, Shape},
 };
 
 /// So many members a prototype has at most; then another cluster begins beside it.
 const MEMBERS_MAX: usize = 256;
-/// So many clusters are looked for in a pass. What fits into none waits for a later one.
+/// So many clusters are looked for in a pass.
 const CLUSTERS_MAX: usize = 1024;
 
 /// A pass on its way.
 pub(super) struct Rem {
     rules: ConsolidationRules,
-    shape: Shape,
-    kernels: Kernels,
     at: At,
     /// Records that have a prototype.
     members: BTreeSet<RecordId>,
     clusters: Vec<Cluster>,
+    /// The first member of each cluster, by its place.
+    firsts: FlatIndex,
 }
 
 /// How far a pass is.
@@ -48,16 +49,17 @@ enum At {
 }
 
 struct Cluster {
-    first: Vec<f32>,
-    /// The sum of the members' vectors, and of their kappas.
+    /// The sum of the members' vectors, and of their kappas, and the least of these.
     sum: Vec<f32>,
-    kappa: f32,
+    kappa: f64,
+    kappa_least: f32,
     members: Vec<(RecordId, Version)>,
 }
 
 impl Rem {
     pub(super) fn new(rules: ConsolidationRules, shape: Shape, kernels: Kernels) -> Rem {
-        Rem { rules, shape, kernels, at: At::Begin, members: BTreeSet::new(), clusters: Vec::new() }
+        let firsts = FlatIndex::new(shape, kernels);
+        Rem { rules, at: At::Begin, members: BTreeSet::new(), clusters: Vec::new(), firsts }
     }
 
     pub(super) fn go_on(&mut self, entries: &mut Entries, units: u32) -> StoreResult<Went> {
@@ -103,18 +105,22 @@ impl Rem {
         }
         match self.nearest(&record.vector) {
             Some(cluster) => self.clusters[cluster].join(record),
-            None if self.clusters.len() < CLUSTERS_MAX => self.clusters.push(Cluster::of(record)),
+            None if self.clusters.len() < CLUSTERS_MAX => {
+                let place = RecordId(self.clusters.len() as u64);
+                // Whoever wrote it was told that it can be compared.
+                if self.firsts.upsert(place, Version(0), &record.vector).is_ok() {
+                    self.clusters.push(Cluster::of(record));
+                }
+            }
             None => {}
         }
     }
 
     /// The nearest cluster that is near enough and has room.
     fn nearest(&self, vector: &[f32]) -> Option<usize> {
-        let far = |cluster: &Cluster| self.shape.distance(self.kernels, &cluster.first, vector).ok();
-        let with_room = self.clusters.iter().enumerate().filter(|(_, cluster)| cluster.members.len() < MEMBERS_MAX);
-        let near = with_room.filter_map(|(at, cluster)| Some((far(cluster)?, at)));
-        let near = near.filter(|(far, _)| *far <= self.rules.rem_radius);
-        near.min_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, at)| at)
+        let has_room = |place: RecordId, _| self.clusters[place.0 as usize].members.len() < MEMBERS_MAX;
+        let nearest = self.firsts.search_where(vector, 1, has_room).ok()?;
+        nearest.first().filter(|hit| hit.distance <= self.rules.rem_radius).map(|hit| hit.id.0 as usize)
     }
 
     fn tell(&mut self) -> Went {
@@ -130,13 +136,18 @@ impl Rem {
 
 impl Cluster {
     fn of(record: &Record) -> Cluster {
-        let first = record.vector.clone();
-        Cluster { sum: first.clone(), first, kappa: record.kappa, members: vec![(record.id, record.version)] }
+        Cluster {
+            sum: record.vector.clone(),
+            kappa: record.kappa.into(),
+            kappa_least: record.kappa,
+            members: vec![(record.id, record.version)],
+        }
     }
 
     fn join(&mut self, record: &Record) {
         self.sum.iter_mut().zip(&record.vector).for_each(|(sum, x)| *sum += x);
-        self.kappa += record.kappa;
+        self.kappa += f64::from(record.kappa);
+        self.kappa_least = self.kappa_least.min(record.kappa);
         self.members.push((record.id, record.version));
     }
 
@@ -150,7 +161,8 @@ impl Cluster {
             text: String::new(),
             attributes: BTreeMap::from([(PROTOTYPE.to_owned(), n.to_string())]),
             links: self.members.iter().map(|(id, _)| Link::new(*id)).collect(),
-            kappa: self.kappa / n as f32,
+            // Rounding must not make it so soft that it is pruned.
+            kappa: ((self.kappa / n as f64) as f32).max(self.kappa_least),
         };
         let reads = self.members.iter().map(|&(id, version)| Read { id, version: Some(version) }).collect();
         Transaction { reads, inserts: vec![prototype], ..nothing() }

@@ -1,5 +1,7 @@
 //! By which rules memory is consolidated.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use stormproof_contract::WallTime;
 
@@ -105,8 +107,8 @@ impl ConsolidationRules {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Trace {
     activations: u32,
-    /// Which record was active, how many places after this one.
-    others: Vec<(RecordId, i32)>,
+    /// Which record was active, how many places after this one, each time.
+    others: BTreeMap<RecordId, Vec<i32>>,
 }
 
 impl Trace {
@@ -115,16 +117,17 @@ impl Trace {
         self.activations += 1;
         let reach = rules.reach as usize;
         let near = at.saturating_sub(reach)..episode.len().min(at.saturating_add(reach).saturating_add(1));
-        let other = |other: usize| (episode[other], other as i32 - at as i32);
-        self.others.extend(near.filter(|other| *other != at).map(other));
+        for other in near.filter(|other| *other != at) {
+            self.others.entry(episode[other]).or_default().push(other as i32 - at as i32);
+        }
     }
 
     /// The kappa and the links of a record that was told this.
     pub(super) fn applied(&self, record: &Record, rules: &ConsolidationRules) -> (f32, Vec<Link>) {
         let kappa = (0..self.activations).fold(record.kappa, |kappa, _| rules.firmer(kappa));
         let timed = |link: &Link| {
-            let of_it = self.others.iter().filter(|(id, _)| *id == link.to);
-            Link { weight: of_it.fold(link.weight, |weight, (_, after)| rules.timed(weight, *after)), ..*link }
+            let times = self.others.get(&link.to).into_iter().flatten();
+            Link { weight: times.fold(link.weight, |weight, after| rules.timed(weight, *after)), ..*link }
         };
         (kappa, record.links.iter().map(timed).collect())
     }
@@ -169,8 +172,8 @@ mod tests {
         let episode = [1, 2, 3, 4, 5].map(RecordId);
         let mut trace = Trace::default();
         trace.add(&episode, 3, &RULES);
-        let others = vec![(RecordId(2), -2), (RecordId(3), -1), (RecordId(5), 1)];
-        assert_eq!(trace, Trace { activations: 1, others });
+        let others = [(2, -2), (3, -1), (5, 1)].map(|(id, after)| (RecordId(id), vec![after]));
+        assert_eq!(trace, Trace { activations: 1, others: others.into() });
     }
 
     #[test]

@@ -286,13 +286,84 @@ fn segments_are_not_taken_away_before_the_job_has_opened_them() {
     bench.run_jobs();
     assert_eq!(bench.reply(asked), Some(Reply::Consolidated { changed: 4, spared: 0 }));
     assert_eq!(bench.jobs.len(), 1, "now it goes on");
+    bench.run_jobs();
+    assert!(bench.noted("compacted"));
+}
+
+#[test]
+fn a_merge_that_is_done_while_a_job_opens_its_segments_waits_with_the_installation() {
+    let compaction = MergeRules { run_min: 3, tombstones_percent: 100 };
+    let mut bench = Bench::new(Config { flush_records: 2, compaction, ..dreaming() });
+    fill(&mut bench, 1..=6);
+    let (merge, spec) = bench.jobs.pop().expect("a merge");
     let asked = bench.send(Op::Consolidate { pass: Pass::Prune });
     bench.settle();
     bench.tick();
-    assert_eq!(bench.jobs.len(), 1, "and the next pass waits for it");
+    let how = bench.work(merge, &spec);
+    bench.end_job(merge, how);
+    assert!(!bench.noted("compacted"), "{:?}", bench.notes);
     bench.run_jobs();
+    assert_eq!(bench.reply(asked), Some(Reply::Consolidated { changed: 6, spared: 0 }));
+    assert!(bench.noted("compacted"), "{:?}", bench.notes);
+}
+
+#[test]
+fn a_disk_that_takes_no_proposal_ends_the_pass_and_it_begins_again_after_a_while() {
+    let rules = ConsolidationRules { prune_every_ms: 1, ..dreaming().consolidation };
+    let mut bench = Bench::new(Config { consolidation: rules, ..dreaming() });
+    put(&mut bench, vec![linked(1, 0.0, &[])]);
+    let pausing = pause_before_the_proposal(&mut bench, Pass::Prune);
+    bench.disk.fail_on(DiskOp::Write, "l1/", DiskErrorKind::NoSpace);
+    bench.hear_job(pausing.id, pausing.word);
+    let reply = bench.reply(pausing.asked);
+    assert!(matches!(reply, Some(Reply::Unavailable(Unavailable::Disk(_)))), "{reply:?}");
+    assert_eq!(ids(&bench), [1]);
+    bench.pass(Tick::secs(1));
     bench.run_jobs();
-    assert_eq!(bench.reply(asked), Some(Reply::Consolidated { changed: 2, spared: 0 }));
+    assert_eq!(ids(&bench), [0_u64; 0]);
+}
+
+#[test]
+fn a_prototype_is_as_firm_as_its_members_however_their_kappas_round() {
+    for kappa in [0.45, 2e38] {
+        let mut bench = Bench::new(dreaming());
+        put(&mut bench, (1..=3).map(|id| Draft { kappa, ..draft(id, 0.0) }).collect());
+        assert_eq!(pass(&mut bench, Pass::Rem), (1, 0));
+        assert_eq!(bench.facts().records[3].kappa, kappa);
+    }
+}
+
+#[test]
+fn whoever_joins_a_pass_has_what_was_written_before_looked_at() {
+    let mut bench = Bench::new(dreaming());
+    put(&mut bench, vec![linked(1, 0.0, &[])]);
+    let first = bench.send(Op::Consolidate { pass: Pass::Prune });
+    let asked = bench.send(Op::Commit(Transaction { upserts: vec![linked(2, 0.0, &[])], ..empty(9) }));
+    bench.settle();
+    assert!(matches!(bench.reply(asked), Some(Reply::Committed { .. })));
+    let second = bench.send(Op::Consolidate { pass: Pass::Prune });
+    bench.settle();
+    bench.tick();
+    bench.run_jobs();
+    for asked in [first, second] {
+        assert_eq!(bench.reply(asked), Some(Reply::Consolidated { changed: 2, spared: 0 }));
+    }
+}
+
+#[test]
+fn rules_that_cannot_be_followed_are_refused() {
+    let with = |rules| Config { consolidation: rules, ..dreaming() }.check();
+    let rules = dreaming().consolidation;
+    assert_eq!(with(rules), Ok(()));
+    for wrong in [
+        ConsolidationRules { kappa_gain: 1.5, ..rules },
+        ConsolidationRules { link_gain: f32::NAN, ..rules },
+        ConsolidationRules { rem_radius: f32::INFINITY, ..rules },
+        ConsolidationRules { prune_kappa: f32::NEG_INFINITY, ..rules },
+        ConsolidationRules { prune_kappa: 0.5, ..rules },
+    ] {
+        assert!(with(wrong).is_err(), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -59,6 +59,8 @@ struct Bench {
     jobs: Vec<(JobId, Bytes)>,
     /// What they were told.
     told: VecDeque<Bytes>,
+    /// Whether one of them was stopped.
+    stopped: bool,
     halted: bool,
 }
 
@@ -106,6 +108,7 @@ impl Bench {
             notes: Vec::new(),
             jobs: Vec::new(),
             told: VecDeque::new(),
+            stopped: false,
             halted: false,
         }
     }
@@ -172,7 +175,7 @@ impl Bench {
                 Effect::Halt { .. } => self.halted = true,
                 Effect::StartJob { job, spec } => self.jobs.push((job, spec)),
                 Effect::TellJob { bytes, .. } => self.told.push_back(bytes),
-                Effect::StopJob { .. } => self.told.clear(),
+                Effect::StopJob { .. } => self.stopped = true,
                 other => panic!("not expected: {other:?}"),
             }
         }
@@ -188,7 +191,9 @@ impl Bench {
 
     fn work(&mut self, id: JobId, spec: &[u8]) -> JobEnd {
         let mut job = Engine.job(spec).expect("a job of the engine");
-        loop {
+        self.told.clear();
+        self.stopped = false;
+        while !self.stopped {
             match self.step_job(&mut *job) {
                 Ok(JobStep::More) => {}
                 Ok(JobStep::Say(word)) => self.hear_job(id, word),
@@ -197,6 +202,7 @@ impl Bench {
                 Err(error) => return JobEnd::Failed(error.to_string().into()),
             }
         }
+        JobEnd::Killed
     }
 
     fn step_job(&mut self, job: &mut dyn Job) -> Result<JobStep, JobError> {

@@ -26,7 +26,7 @@ const LINKS_FULL: usize = 4096;
 const FACTS_BYTES_FULL: usize = 32 << 10;
 const ROWS_BYTES_FULL: usize = 256 << 10;
 /// The longest keys: one record may add all the links that a record can have.
-pub(super) const KEYS_BYTES_MAX: usize = 64 + ENTRIES_MAX * 33 + 12 * (LINKS_FULL + LINKS_MAX);
+pub(super) const KEYS_BYTES_MAX: usize = 64 + ENTRIES_MAX * 33 + Link::BYTES * (LINKS_FULL + LINKS_MAX);
 /// The longest facts: one record may add all the text and attributes that a record can have.
 pub(super) const FACTS_BYTES_MAX: usize = FACTS_BYTES_FULL + 4 * ENTRIES_MAX + record::FACTS_BYTES_MAX;
 
@@ -204,7 +204,7 @@ impl Keys {
         let kappa = from.f32s(live)?;
         let link_ends = small_numbers(&mut from, live)?;
         let at = from.position();
-        let links = from.count("links", LINKS_FULL + LINKS_MAX, 12)?;
+        let links = from.count("links", LINKS_FULL + LINKS_MAX, Link::BYTES)?;
         if !link_ends.is_sorted() || link_ends.last().copied().unwrap_or(0) != links {
             return Err(Flaw::new(at, format!("links that end at {:?}", link_ends.last()), links.to_string()));
         }

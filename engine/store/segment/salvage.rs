@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ids::RecordId,
-    store::{Digest, StoreResult, codec::Cursor, files::missing, log::LogId},
+    store::{Digest, Link, StoreResult, codec::Cursor, files::missing, log::LogId},
 };
 
 impl Segment {
@@ -90,7 +90,7 @@ fn keys_bytes(bytes: &[u8]) -> Option<usize> {
     let live = bytes.get(states..states + count)?.iter().filter(is_live).count();
     let links_at = states + count + live * 16;
     let links = Cursor::new(bytes.get(links_at..)?).u32().ok()? as usize;
-    Some(links_at + 4 + links * 12 + SEAL_BYTES)
+    Some(links_at + 4 + links * Link::BYTES + SEAL_BYTES)
 }
 
 /// How long the facts are that begin here, of so many records, with their checksum.
