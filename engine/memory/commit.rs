@@ -224,7 +224,7 @@ impl MemoryNode {
 
     fn publish(&mut self, flight: &Flight, out: &mut Effects<Reply>) {
         self.views.publish(flight.next.clone());
-        self.consolidation.saw(flight.frame.writes());
+        self.consolidation.saw(&flight.frame, self.clock.now());
         for (place, transaction) in flight.frame.transactions.iter().enumerate() {
             let answer = flight.batch.closed_answer(transaction.id);
             if let Some(decided) = Decided::of(flight.lsn(), place as u32, transaction) {

@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     ids::{Lsn, RecordId},
-    store::{RetryId, Write, compact::Sources, manifest::SEGMENTS_MAX},
+    store::{Batch, RetryId, Write, compact::Sources, manifest::SEGMENTS_MAX},
 };
 
 /// The points of a pass.
@@ -66,37 +66,47 @@ pub(super) struct Consolidation {
     underway: Option<Underway>,
     rem: Schedule,
     prune: Schedule,
+    /// When a record was changed last.
+    changed_at: Tick,
     /// After a pass that failed none begins by itself for a while.
     pause: Pause,
     /// For whoever inspects: how often each record was active in this life; see [`Config::inspectable`](super::Config).
     activations: BTreeMap<RecordId, u64>,
 }
 
-/// When a pass begins that nobody asks for: every while, if anything was written since the last one.
+/// When a pass begins that nobody asks for: every while, if it may find what the last one did not.
 #[derive(Clone, Copy, Default)]
 struct Schedule {
     /// `None`: never.
     every: Option<Tick>,
+    /// How old a record has to be for it.
+    age: Tick,
     /// The earliest time of the next one.
     at: Tick,
-    /// The last change that the last one has seen.
+    /// When the last one began, and the last change that it has seen.
+    begun: Tick,
     seen: Lsn,
-    /// Whether time alone is a reason.
-    ages: bool,
 }
 
 impl Schedule {
-    fn new(every_ms: u64, ages: bool, now: Tick) -> Schedule {
+    fn new(every_ms: u64, age_ms: u64, now: Tick) -> Schedule {
         let every = (every_ms > 0).then(|| ticks(every_ms));
-        Schedule { every, at: now + every.unwrap_or_default(), seen: Lsn(0), ages }
+        Schedule { every, age: ticks(age_ms), at: now + every.unwrap_or_default(), begun: now, seen: Lsn(0) }
     }
 
-    fn due(&self, changed: Lsn) -> Option<Tick> {
-        (self.every.is_some() && (self.ages || changed > self.seen)).then_some(self.at)
+    /// The last change is `changed`, of the time `changed_at`.
+    fn due(&self, changed: Lsn, changed_at: Tick) -> Option<Tick> {
+        self.every?;
+        let of_age = Tick(changed_at.0.saturating_add(self.age.0));
+        match self.age.0 > 0 && self.begun < of_age {
+            _ if changed > self.seen => Some(self.at),
+            true => Some(self.at.max(of_age)),
+            false => None,
+        }
     }
 
     fn begun(&mut self, changed: Lsn, now: Tick) {
-        self.seen = changed;
+        (self.seen, self.begun) = (changed, now);
         self.at = now + self.every.unwrap_or_default();
     }
 
@@ -180,9 +190,9 @@ impl Underway {
 
 impl Consolidation {
     pub(super) fn new(rules: &ConsolidationRules, now: Tick) -> Consolidation {
-        let rem = Schedule::new(rules.rem_every_ms, false, now);
-        let prune = Schedule::new(rules.prune_every_ms, rules.prune_age_ms > 0, now);
-        Consolidation { rem, prune, ..Consolidation::default() }
+        let rem = Schedule::new(rules.rem_every_ms, 0, now);
+        let prune = Schedule::new(rules.prune_every_ms, rules.prune_age_ms, now);
+        Consolidation { rem, prune, changed_at: now, ..Consolidation::default() }
     }
 
     /// Whether frames have to be flushed for a pass to begin, of which the last was flushed up to `flushed`.
@@ -195,10 +205,13 @@ impl Consolidation {
         self.underway.as_ref().is_some_and(|pass| pass.job.is_some() && !pass.opened && pass.ended.is_none())
     }
 
-    /// Keeps in mind what is linked to from now on.
-    pub(super) fn saw<'a>(&mut self, writes: impl Iterator<Item = &'a Write>) {
+    /// Keeps in mind that records were changed, and what is linked to from now on.
+    pub(super) fn saw(&mut self, frame: &Batch, now: Tick) {
+        if frame.writes().next().is_some() {
+            self.changed_at = now;
+        }
         let Some(pass) = self.underway.as_mut().filter(|pass| pass.pass == Pass::Prune) else { return };
-        for write in writes {
+        for write in frame.writes() {
             if let Write::Put(record) = write
                 && pass.linked.len() <= LINKED_MAX
             {
@@ -295,11 +308,11 @@ impl MemoryNode {
 
     /// Which pass begins next without being asked for, and when.
     fn next_pass(&self) -> Option<(Tick, Pass)> {
-        let Consolidation { rem, prune, .. } = &self.consolidation;
+        let Consolidation { rem, prune, changed_at, .. } = &self.consolidation;
         let changed = self.views.newest().changed;
         let nrem = self.wants_nrem().then_some((Tick(0), Pass::Nrem));
-        let rem = rem.due(changed).map(|at| (at, Pass::Rem));
-        let prune = prune.due(changed).map(|at| (at, Pass::Prune));
+        let rem = rem.due(changed, *changed_at).map(|at| (at, Pass::Rem));
+        let prune = prune.due(changed, *changed_at).map(|at| (at, Pass::Prune));
         let (at, pass) = [nrem, rem, prune].into_iter().flatten().min()?;
         Some((at.max(self.consolidation.pause.until()), pass))
     }
@@ -472,10 +485,11 @@ impl MemoryNode {
             }
             Err(reply) => {
                 self.consolidation.pause.lengthen(self.clock.now(), self.config.again_after);
-                match kind {
-                    Pass::Nrem => {}
-                    Pass::Rem => self.consolidation.rem.failed(),
-                    Pass::Prune => self.consolidation.prune.failed(),
+                match (kind, &reply) {
+                    // Damage is met again by whoever tries again.
+                    (Pass::Nrem, _) | (_, Reply::Refused(_)) => {}
+                    (Pass::Rem, _) => self.consolidation.rem.failed(),
+                    (Pass::Prune, _) => self.consolidation.prune.failed(),
                 }
                 out.note("consolidate.failed", &[("pass", kind as u64)]);
                 reply

@@ -55,7 +55,7 @@ pub struct ConsolidationRules {
     pub prune_kappa: f32,
     /// But only once they are this old, in milliseconds.
     pub prune_age_ms: u64,
-    /// How often is pruned, in milliseconds, if anything was written since or records can come of age. 0: only when asked for.
+    /// How often is pruned, in milliseconds, if anything was written since, or has come of age. 0: only when asked for.
     pub prune_every_ms: u64,
 }
 

@@ -420,3 +420,23 @@ fn what_is_due_is_done_without_being_asked_for() {
     bench.run_jobs();
     assert_eq!(ids(&bench), [2, 3, PROTOTYPES_FROM.0 | 2]);
 }
+
+#[test]
+fn what_comes_of_age_is_pruned_without_being_asked_for_and_then_nothing_is_done() {
+    let rules = ConsolidationRules { prune_every_ms: 10, prune_age_ms: 1000, ..dreaming().consolidation };
+    let mut bench = Bench::new(Config { consolidation: rules, ..dreaming() });
+    put(&mut bench, vec![linked(1, 0.0, &[]), linked(2, 1.0, &[])]);
+    bench.pass(Tick::millis(10));
+    bench.run_jobs();
+    assert_eq!(ids(&bench), [1, 2], "too young");
+    bench.pass(Tick::millis(980));
+    assert!(bench.jobs.is_empty() && bench.node.deadline().is_some(), "nothing can have come of age");
+    bench.pass(Tick::millis(10));
+    bench.run_jobs();
+    assert_eq!(ids(&bench), [2]);
+    for _ in 0..3 {
+        bench.pass(Tick::secs(2));
+        bench.run_jobs();
+    }
+    assert_eq!(bench.node.deadline(), None, "whoever is left was looked at when it was old enough");
+}
