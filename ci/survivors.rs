@@ -50,10 +50,10 @@ const JUDGES: [Judge; 3] = [
         timeout_min: "60",
     },
     Judge {
-        name: "all tests of the engine, and every suite over a fixed set of seeds",
+        name: "all tests of engine and command, and every suite over a fixed set of seeds",
         packages: &["stormproof-engine", "stormproof"],
         profile: "test",
-        targets: &["--lib", "--test", "suites"],
+        targets: &["--lib", "--test", "suites", "--test", "driver_command"],
         tests: &[],
         timeout_min: "120",
     },

@@ -140,3 +140,39 @@ impl<'a> Cursor<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(flaw: Flaw) -> (usize, String, String) {
+        (flaw.at, flaw.expected.into(), flaw.found.into())
+    }
+
+    #[test]
+    fn a_number_that_is_counted_on_from_has_a_bound() {
+        let read = |number: u64| Cursor::new(&number.to_le_bytes()).number();
+        assert_eq!(read(NUMBER_MAX).ok(), Some(NUMBER_MAX));
+        let flaw = words(read(NUMBER_MAX + 1).expect_err("too large"));
+        assert_eq!(flaw, (0, format!("at most {NUMBER_MAX}"), (NUMBER_MAX + 1).to_string()));
+    }
+
+    #[test]
+    fn a_count_is_at_most_what_fits_in_the_rest_and_at_most_its_bound() {
+        let read = |count: u32, rest: usize, max| {
+            let bytes = [&count.to_le_bytes()[..], &vec![0; rest]].concat();
+            Cursor::new(&bytes).count("things", max, 4).map_err(words)
+        };
+        assert_eq!(read(2, 8, 9), Ok(2));
+        assert_eq!(read(2, 7, 9), Err((0, "at most 1 things".into(), "2".into())));
+        assert_eq!(read(2, 80, 1), Err((0, "at most 1 things".into(), "2".into())));
+    }
+
+    #[test]
+    fn what_is_left_at_the_end_is_told() {
+        let mut from = Cursor::new(&[1, 2, 3]);
+        assert_eq!(from.u8().ok(), Some(1));
+        assert_eq!(words(from.end().expect_err("more")), (1, "the end".into(), "2 more bytes".into()));
+        assert!(from.take(2).is_ok() && from.end().is_ok());
+    }
+}

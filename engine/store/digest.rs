@@ -67,3 +67,18 @@ impl<'de> Deserialize<'de> for Digest {
         Ok(Digest(digits.to_be_bytes()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_read_from_32_hexadecimal_digits_and_nothing_else() {
+        let digest = Digest([0xab; 16]);
+        let text = serde_json::to_string(&digest).expect("written");
+        assert_eq!(serde_json::from_str::<Digest>(&text).ok(), Some(digest));
+        for wrong in ["\"ab\"", &text.replacen('a', "+", 1), &text.replacen('a', "g", 1), "7"] {
+            assert!(serde_json::from_str::<Digest>(wrong).is_err(), "{wrong}");
+        }
+    }
+}

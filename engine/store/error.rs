@@ -179,3 +179,36 @@ impl fmt::Display for Proof {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_of_the_log_says_how_it_is_known_that_it_went_on() {
+        let damaged = |proof| StoreError::DamagedLog {
+            path: "log.3".into(),
+            offset: 64,
+            expected: "a frame".into(),
+            found: "zeros".into(),
+            proof,
+        };
+        for (proof, words) in [
+            (Proof::Frame { offset: 512, lsn: Lsn(9) }, "although the frame of LSN 9 stands at offset 512;"),
+            (Proof::File { path: "log.4".into() }, "although `log.4` goes on after it;"),
+            (Proof::Whole, "although all of its sectors were written;"),
+        ] {
+            let error = damaged(proof);
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(!error.is_passing() && !error.is_no_space());
+        }
+    }
+
+    #[test]
+    fn only_a_failure_of_the_disk_is_passing_and_only_a_full_one_is_no_space() {
+        let failed = |kind| StoreError::Disk(DiskError::new(stormproof_contract::DiskOp::Write, "file", kind));
+        let (full, broken) = (failed(DiskErrorKind::NoSpace), failed(DiskErrorKind::Io));
+        assert!(full.is_passing() && full.is_no_space());
+        assert!(broken.is_passing() && !broken.is_no_space());
+    }
+}

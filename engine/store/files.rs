@@ -47,3 +47,34 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, path: &str) -> Result<(), DiskErr
         removed => removed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stormproof_contract::{DiskErrorKind, DiskOp};
+
+    use super::*;
+    use crate::store::test_disk::TestDisk;
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound_and_one_that_is_missing_is_none() {
+        let disk = TestDisk::new();
+        disk.set("file", &[7; 5]);
+        assert_eq!(read_whole(&*disk, "file", 5), Ok(Some(vec![7; 5])));
+        let error = read_whole(&*disk, "file", 4).expect_err("longer").to_string();
+        assert!(error.contains("at most 4 bytes") && error.contains("found 5"), "{error}");
+        assert_eq!(read_whole(&*disk, "none", 5), Ok(None));
+        disk.fail_next(DiskOp::Open, DiskErrorKind::Io);
+        assert!(read_whole(&*disk, "file", 5).is_err(), "a file that cannot be opened is not missing");
+    }
+
+    #[test]
+    fn what_is_not_there_is_removed_and_what_cannot_be_removed_is_not() {
+        let disk = TestDisk::new();
+        disk.set("file", &[7]);
+        assert_eq!(remove_if_there(&*disk, "none"), Ok(()));
+        disk.fail_next(DiskOp::Remove, DiskErrorKind::Io);
+        assert!(remove_if_there(&*disk, "file").is_err());
+        assert_eq!(remove_if_there(&*disk, "file"), Ok(()));
+        assert!(disk.paths().is_empty());
+    }
+}

@@ -273,6 +273,14 @@ mod tests {
         Manifest { sequence: 5, log, components: 960, metric: 2, logs, segments, flushed, version_floor, l1 }
     }
 
+    /// What somebody else would write: the right checksum of other bytes.
+    fn seal_again(mut bytes: Vec<u8>) -> Vec<u8> {
+        let len = bytes.len() - 4;
+        let crc = crc32c::crc32c(&bytes[..len]);
+        bytes[len..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
     fn created(disk: &Arc<TestDisk>) -> (Arc<dyn Disk>, ManifestFile) {
         let disk: Arc<dyn Disk> = Arc::clone(disk) as _;
         let file = ManifestFile::create(&disk, manifest()).expect("created");
@@ -285,6 +293,29 @@ mod tests {
         file.install(|manifest| manifest.l1 = None).expect("installed");
         let loaded = ManifestFile::load(&disk).expect("loaded").expect("there is one");
         assert_eq!(loaded.current(), &Manifest { sequence: 2, l1: None, ..manifest() });
+    }
+
+    #[test]
+    fn what_no_manifest_says_is_refused_with_its_place() {
+        let refused = |bytes: &[u8]| match Manifest::decode(bytes, "manifest") {
+            Err(StoreError::Damaged { offset, found, .. }) => (offset, found.into_string()),
+            other => panic!("not refused: {other:?}"),
+        };
+        let forged = |at: usize, bytes: &[u8]| {
+            let mut all = manifest().encode();
+            all[at..at + bytes.len()].copy_from_slice(bytes);
+            seal_again(all)
+        };
+        assert_eq!(refused(&forged(42, &[1])), (42, "others".into()));
+        assert_eq!(refused(&forged(41, &[2])), (41, "2".into()));
+        let logs = |logs: &[u64]| {
+            let logs = logs.iter().copied().map(LogNo).collect();
+            refused(&Manifest { logs, ..manifest() }.encode())
+        };
+        assert_eq!(refused(&forged(68, &[0; 4])), (68, "[]".into()));
+        for wrong in [[4, 3], [3, 3]] {
+            assert_eq!(logs(&wrong).0, 68, "{wrong:?}");
+        }
     }
 
     #[test]
@@ -326,9 +357,7 @@ mod tests {
     fn a_later_format_is_named() {
         let mut bytes = manifest().encode();
         bytes[8] = 4;
-        let len = bytes.len() - 4;
-        let crc = crc32c::crc32c(&bytes[..len]);
-        bytes[len..].copy_from_slice(&crc.to_le_bytes());
+        let bytes = seal_again(bytes);
         let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 3, found: 4 };
         assert_eq!(Manifest::decode(&bytes, PATH), Err(expected));
     }
@@ -343,8 +372,7 @@ mod tests {
             for (at, byte) in edits {
                 bytes[at.index(len)] = byte;
             }
-            let crc = crc32c::crc32c(&bytes[..len]);
-            bytes[len..].copy_from_slice(&crc.to_le_bytes());
+            let bytes = seal_again(bytes);
             if let Ok(manifest) = Manifest::decode(&bytes, PATH) {
                 // A base of L1 that is not there leaves its bytes unread.
                 prop_assert_eq!(manifest.encode().len(), bytes.len());

@@ -192,3 +192,30 @@ mod wall_time_ns {
         u64::deserialize(from).map(WallTime)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_text_with_the_most_and_longest_attributes_is_as_long_as_the_bound_says() {
+        let long = |at: usize| format!("{at:0ATTRIBUTE_BYTES_MAX$}");
+        let mut out = Vec::new();
+        put_text(&mut out, &"t".repeat(TEXT_BYTES_MAX));
+        put_attributes(&mut out, &(0..ATTRIBUTES_MAX).map(|at| (long(at), long(at))).collect());
+        assert_eq!(out.len(), FACTS_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_link_begins_in_the_middle_and_its_weight_is_a_share() {
+        let new: Link = serde_json::from_str("{\"to\":7}").expect("a weight can be left out");
+        assert_eq!(new, Link { to: RecordId(7), weight: 0.5 });
+        assert_eq!(Link::new(RecordId(7)), new);
+        let linked = |weight| Record { links: vec![Link { weight, ..new }], ..super::super::samples::record(1) };
+        assert_eq!([0.0, 1.0].map(|weight| linked(weight).check()), [Ok(()), Ok(())]);
+        for wrong in [-0.1, 1.1, f32::NAN] {
+            let error = linked(wrong).check().expect_err("no share").to_string();
+            assert!(error.contains("the link to record 7 has the weight"), "{error}");
+        }
+    }
+}

@@ -150,6 +150,7 @@ impl Disk for TestDisk {
     }
 
     fn list(&self, dir: &str) -> DiskResult<Vec<Entry>> {
+        fail(&self.failing, DiskOp::List, dir)?;
         let prefix = if dir.is_empty() { self.prefix.clone() } else { self.full(dir) + "/" };
         let files = held(&self.files);
         let names = files.keys().filter_map(|path| path.strip_prefix(&prefix)).filter(|name| !name.contains('/'));

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use proptest::{collection::vec, prelude::*};
 
+use stormproof_contract::{DiskErrorKind, DiskOp};
+
 use super::*;
 use crate::store::{StoreError, test_disk::TestDisk};
 
@@ -131,5 +133,9 @@ fn lists_its_files_in_order_and_nothing_else() {
         disk.set(&format!("l1/{file}"), b"");
     }
     let names: Vec<String> = list(&*disk).expect("listed").iter().map(L1Name::path).collect();
+    disk.fail_next(DiskOp::List, DiskErrorKind::Io);
+    assert!(list(&*disk).is_err(), "a directory that cannot be read is not one that is missing");
+    let voted = L1Name { temporary: true, ..name(L1Kind::Delta) };
+    assert_eq!(voted.renamed(), name(L1Kind::Delta));
     assert_eq!(names, ["l1/index.3", "l1/delta.9", "l1/delta.10", "l1/delta.11.tmp"]);
 }
