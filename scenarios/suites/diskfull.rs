@@ -103,9 +103,18 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         Fault::new(id, FaultKind::NoSpace, at).lasting(lasting, Ppm(1_000_000))
     };
     let faults = match CASES[case].name {
-        "commits" => vec![full(1, *dice.pick(&["commit.begin", "commit.vote.begun", "commit.decide.begun"]), 12, dice)],
-        "flush" => vec![full(1, *dice.pick(&FLUSH), 4, dice)],
-        "merge" => vec![full(1, *dice.pick(&MERGE), 3, dice)],
+        "commits" => {
+            let point = *dice.pick(&["commit.begin", "commit.vote.begun", "commit.decide.begun"]);
+            vec![full(1, point, 12, dice)]
+        }
+        "flush" => {
+            let point = *dice.pick(&FLUSH);
+            vec![full(1, point, 4, dice)]
+        }
+        "merge" => {
+            let point = *dice.pick(&MERGE);
+            vec![full(1, point, 3, dice)]
+        }
         "again-and-again" => {
             let n = dice.between(2, 4) as u32;
             let mut faults = Vec::new();

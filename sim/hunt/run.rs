@@ -177,13 +177,12 @@ impl Hunt {
             Budget::Seeds(seeds) => n as f64 / seeds as f64,
             // At least one run, however short the time.
             Budget::Time(_) | Budget::Enough { .. } if n == 0 => 0.0,
-            Budget::Time(time) => share(begun, time),
             Budget::Enough { time, seeds, times_max } if n < seeds => {
                 // What is left to do: the rest of the seeds, or of the time.
                 let of_seeds = n as f64 / seeds as f64;
                 share(begun, time * times_max).max(of_seeds.min(share(begun, time)))
             }
-            Budget::Enough { time, .. } => share(begun, time),
+            Budget::Time(time) | Budget::Enough { time, .. } => share(begun, time),
         }
     }
 }

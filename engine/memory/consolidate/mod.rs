@@ -177,7 +177,9 @@ impl Underway {
     fn fail(&mut self, answer: Reply, out: &mut Effects<Reply>) {
         self.said = None;
         if self.ended.is_none() {
-            self.job.into_iter().for_each(|job| out.stop_job(job));
+            if let Some(job) = self.job {
+                out.stop_job(job);
+            }
             self.ended = Some(Err(answer));
         }
     }
@@ -258,7 +260,9 @@ impl MemoryNode {
         let mut known = BTreeSet::new();
         episode.retain(|record| known.insert(*record));
         if self.shown.is_some() {
-            episode.iter().for_each(|record| *self.consolidation.activations.entry(*record).or_default() += 1);
+            for record in &episode {
+                *self.consolidation.activations.entry(*record).or_default() += 1;
+            }
         }
         let episodes = &mut self.consolidation.episodes;
         if !episode.is_empty() {
@@ -495,6 +499,8 @@ impl MemoryNode {
                 reply
             }
         };
-        asked.into_iter().for_each(|id| out.reply(id, reply.clone()));
+        for id in asked {
+            out.reply(id, reply.clone());
+        }
     }
 }

@@ -117,8 +117,9 @@ impl Trace {
         self.activations += 1;
         let reach = rules.reach as usize;
         let near = at.saturating_sub(reach)..episode.len().min(at.saturating_add(reach).saturating_add(1));
+        let place = |at: usize| i32::try_from(at).unwrap_or(i32::MAX);
         for other in near.filter(|other| *other != at) {
-            self.others.entry(episode[other]).or_default().push(other as i32 - at as i32);
+            self.others.entry(episode[other]).or_default().push(place(other) - place(at));
         }
     }
 
@@ -134,6 +135,7 @@ impl Trace {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the exact number is the claim")]
 mod tests {
     use super::*;
 

@@ -1,4 +1,5 @@
 //! Consolidation: each pass does what its rule says, and conserves the rest, whatever is committed, fails or dies beside it.
+#![allow(clippy::float_cmp, reason = "the exact number is the claim")]
 
 use stormproof_contract::{DiskErrorKind, DiskOp};
 
@@ -267,7 +268,7 @@ fn a_damaged_segment_ends_the_pass_and_is_named() {
     bench.disk.overwrite(&path, &bytes);
     match finish_pass(&mut bench, Pass::Prune) {
         Reply::Refused(Refusal::Damaged(words)) => {
-            assert!(words.contains(&path) && words.contains("offset"), "{words}")
+            assert!(words.contains(&path) && words.contains("offset"), "{words}");
         }
         other => panic!("{other:?}"),
     }

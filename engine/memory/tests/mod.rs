@@ -176,7 +176,7 @@ impl Bench {
                 Effect::StartJob { job, spec } => self.jobs.push((job, spec)),
                 Effect::TellJob { bytes, .. } => self.told.push_back(bytes),
                 Effect::StopJob { .. } => self.stopped = true,
-                other => panic!("not expected: {other:?}"),
+                Effect::Send { to, .. } => panic!("there is nobody to send to: {to:?}"),
             }
         }
     }

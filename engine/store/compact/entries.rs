@@ -97,6 +97,7 @@ impl Entries {
     }
 
     /// The next record, and what is known of it.
+    #[allow(clippy::should_implement_trait, reason = "it reads the disk, and can fail")]
     pub fn next(&mut self) -> StoreResult<Option<(RecordId, Entry)>> {
         for run in &mut self.runs {
             run.fill(self.vectors)?;
