@@ -241,9 +241,10 @@ impl Clients {
             1 => Some(Op::Get { ids: (1..=self.habits.keys).map(RecordId).collect() }),
             2 => Some(Op::Count),
             3 => Some(self.search(dice)),
-            4 | 7 => Some(Op::Range { from: RecordId(0), limit: 1000 }),
+            4 => Some(Op::Range { from: RecordId(0), limit: 1000 }),
             5 => Some(Op::Walk { from: self.key(dice), hops: 100, limit: 1000 }),
             6 if self.habits.mix.consolidate > 0 => Some(Op::Consolidate { pass: Pass::Prune }),
+            7 if self.habits.mix.consolidate > 0 => Some(Op::Range { from: RecordId(0), limit: 1000 }),
             _ => None,
         }
     }
