@@ -88,6 +88,21 @@ fn a_removal_is_forgotten_once_it_hides_nothing_and_no_version_is_given_twice() 
 }
 
 #[test]
+fn no_version_is_given_twice_before_the_next_start_either() {
+    let mut bench = Bench::new(Config { compaction: MergeRules { run_min: 3, tombstones_percent: 40 }, ..merging() });
+    fill(&mut bench, 1..=2);
+    committed(&bench.commit(upsert(10, 2, 0.0)));
+    committed(&bench.commit(delete(11, 2)));
+    committed(&bench.commit(delete(12, 1)));
+    bench.pass(Tick::secs(1));
+    bench.run_jobs();
+    assert!(bench.noted("compacted"), "{:?}", bench.notes);
+    let reply = bench.commit(insert(20, 1, 0.0));
+    let Reply::Committed { versions, .. } = &reply else { panic!("{reply:?}") };
+    assert_eq!(versions[..], [(RecordId(1), Version(4))]);
+}
+
+#[test]
 fn a_removal_stays_while_an_older_writing_lies_below() {
     let mut bench = Bench::new(merging());
     fill(&mut bench, 1..=12);
