@@ -115,7 +115,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         rem_members_min: *dice.pick(&[1, 2, 2]),
         rem_every_ms: *dice.pick(&[0, 5, 50]),
         prune_kappa: *dice.pick(&[0.2, rem_kappa_min]),
-        prune_age_ms: *dice.pick(&[0, 0, 3]),
+        prune_age_ms: *dice.pick(&[0, 0, 40]),
         prune_every_ms: *dice.pick(&[0, 7, 70]),
         ..ConsolidationRules::default()
     };
