@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The first byte of a spec: what kind of job it is.
-pub(super) const CONSOLIDATION: u8 = 2;
+const CONSOLIDATION: u8 = 2;
 
 /// What a job is to do.
 #[derive(Clone, PartialEq, Debug)]

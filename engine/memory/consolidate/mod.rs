@@ -176,12 +176,13 @@ impl Underway {
     /// Gives it up: what it has proposed stands.
     fn fail(&mut self, answer: Reply, out: &mut Effects<Reply>) {
         self.said = None;
-        if self.ended.is_none() {
-            if let Some(job) = self.job {
-                out.stop_job(job);
-            }
-            self.ended = Some(Err(answer));
+        match (&self.ended, self.job) {
+            (Some(Err(_)), _) => return,
+            (None, Some(job)) => out.stop_job(job),
+            // A job that got to its end does not know what came of its last word.
+            (None, None) | (Some(Ok(())), _) => {}
         }
+        self.ended = Some(Err(answer));
     }
 
     /// Whether there is something to hear of, or to do, that has arrived.
@@ -413,14 +414,16 @@ impl MemoryNode {
     /// Hears how a job ended.
     pub(super) fn consolidation_ended(&mut self, ended: JobId, how: &JobEnd) {
         let Some(pass) = self.consolidation.underway.as_mut().filter(|pass| pass.job == Some(ended)) else { return };
-        pass.ended = Some(match how {
+        // What was given up before stays so, however its job went on.
+        let ended = match how {
             JobEnd::Done(word) if word.is_empty() => Ok(()),
             JobEnd::Done(words) => {
                 Err(Reply::Refused(Refusal::Damaged(String::from_utf8_lossy(words).into_owned().into())))
             }
             JobEnd::Failed(words) => Err(unavailable(words)),
             JobEnd::Killed => Err(unavailable("the job that consolidates was killed")),
-        });
+        };
+        pass.ended.get_or_insert(ended);
     }
 
     /// Has what is still right of a proposal join the batch, and the job go on.

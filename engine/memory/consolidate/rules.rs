@@ -97,7 +97,7 @@ impl ConsolidationRules {
         moved.clamp(0.0, 1.0)
     }
 
-    /// Whether a record may be pruned for what it is, made before `before`; that nothing links to it is another matter.
+    /// Whether a record may be pruned for what it is, if it was made up to `before`; that nothing links to it is another matter.
     pub fn lets_go(&self, record: &Record, before: WallTime) -> bool {
         record.kappa < self.prune_kappa && record.created_at <= before && !record.attributes.contains_key(PINNED)
     }

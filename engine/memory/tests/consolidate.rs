@@ -324,6 +324,23 @@ fn a_disk_that_takes_no_proposal_ends_the_pass_and_it_begins_again_after_a_while
     assert_eq!(ids(&bench), [0_u64; 0]);
 }
 
+/// The job goes on while its word is decided, and may be over first.
+#[test]
+fn a_pass_whose_last_proposal_came_to_nothing_did_not_get_to_its_end() {
+    let mut bench = Bench::new(dreaming());
+    put(&mut bench, vec![linked(1, 0.0, &[])]);
+    let Pausing { asked, id, word, .. } = pause_before_the_proposal(&mut bench, Pass::Prune);
+    let mut out = Effects::default();
+    bench.node.handle(Input::JobSaid { job: id, bytes: word }, &mut out);
+    bench.node.settle(&mut out);
+    bench.hear(out);
+    bench.disk.fail_on(DiskOp::Write, "l1/", DiskErrorKind::NoSpace);
+    bench.end_job(id, JobEnd::Done(Bytes::default()));
+    let reply = bench.reply(asked);
+    assert!(matches!(reply, Some(Reply::Unavailable(Unavailable::Disk(_)))), "{reply:?}");
+    assert_eq!(ids(&bench), [1]);
+}
+
 #[test]
 fn a_prototype_is_as_firm_as_its_members_however_their_kappas_round() {
     for kappa in [0.45, 2e38] {
