@@ -10,6 +10,7 @@ use stormproof_contract::WallTime;
 
 use super::{
     batch::OpenBatch,
+    bulk::{BULK_BYTES_MAX, BULK_RECORDS_MAX, Loads},
     config::Config,
     op::{Conflict, Draft, Refusal, Reply, Transaction, Unavailable},
     view::{Stamp, View},
@@ -33,6 +34,8 @@ pub(super) struct State<'a> {
     pub(super) batch: &'a OpenBatch,
     /// Records of transactions that wait for their managers.
     pub(super) held: &'a BTreeSet<RecordId>,
+    /// Those of transactions that are staged.
+    pub(super) loads: &'a Loads,
 }
 
 /// Whether the transaction makes sense at all. A refusal holds whatever the state is.
@@ -46,22 +49,41 @@ pub(super) fn form(transaction: &Transaction, config: &Config, shape: Shape) -> 
     if let Some(name) = transaction.managers.iter().find(|&name| !known(name) || !managers.insert(name)) {
         return Err(Refusal::NoSuchManager { name: name.clone() });
     }
+    if transaction.bulk {
+        is_bulk(transaction)?;
+    }
     drafts(transaction).try_for_each(|draft| {
         let bad = |error: crate::vector::VectorError| error.to_string().into();
         shape.check(&draft.vector).map_err(|error| Refusal::BadVector { id: Some(draft.id), why: bad(error) })
     })
 }
 
-/// Whether the logged form is within the log's bounds. A refusal holds whatever the state is.
-pub(super) fn weight(writes: &[Write]) -> Result<(), Refusal> {
+/// Whether the transaction can be a bulk load.
+fn is_bulk(transaction: &Transaction) -> Result<(), Refusal> {
+    let Transaction { reads, whole, inserts, upserts, deletes, managers, .. } = transaction;
+    let not = |why: &str| Err(Refusal::NotBulk { why: why.into() });
+    if !reads.is_empty() || whole.is_some() || !upserts.is_empty() || !deletes.is_empty() || !managers.is_empty() {
+        return not("it may only insert records");
+    }
+    if inserts.is_empty() {
+        return not("it has no records");
+    }
+    let (found, max) = (inserts.len() as u64, BULK_RECORDS_MAX as u64);
+    if found > max { Err(Refusal::TooLarge { what: "records of a bulk transaction".into(), found, max }) } else { Ok(()) }
+}
+
+/// Whether the logged form is within the log's bounds, or that of a bulk load within its own. A refusal holds whatever the
+/// state is.
+pub(super) fn weight(writes: &[Write], is_bulk: bool) -> Result<(), Refusal> {
     for write in writes {
         if let Write::Put(record) = write {
             let bad = |error: crate::store::StoreError| error.to_string().into();
             record.check().map_err(|error| Refusal::BadRecord { id: record.id, why: bad(error) })?;
         }
     }
+    let max = if is_bulk { BULK_BYTES_MAX } else { WEIGHT_MAX / 2 };
     // Half of what a frame takes leaves room for votes and closed refusals beside the largest transaction.
-    let (found, max) = (writes.iter().map(weight_of).sum(), (WEIGHT_MAX / 2) as u64);
+    let (found, max) = (writes.iter().map(weight_of).sum(), max as u64);
     if found > max { Err(Refusal::TooLarge { what: "bytes of the transaction".into(), found, max }) } else { Ok(()) }
 }
 
@@ -96,7 +118,7 @@ impl State<'_> {
     }
 
     fn nothing_held(&self, transaction: &Transaction) -> Result<(), Obstacle> {
-        match touched(transaction).find(|id| self.held.contains(id)) {
+        match touched(transaction).find(|id| self.held.contains(id) || self.loads.holds(*id)) {
             Some(id) => Err(Obstacle { answer: Reply::Conflict(Conflict::Held { id }), lasting: false }),
             None => Ok(()),
         }
@@ -136,7 +158,8 @@ impl State<'_> {
     /// Counts upserts as if all were new, so that a batch cannot pass the bound in part.
     fn room(&self, transaction: &Transaction, config: &Config) -> Result<(), Obstacle> {
         let added = drafts(transaction).filter(|draft| self.live(draft.id).is_none()).count() as u64;
-        if added == 0 || self.batch.live_after(self.view.index.len()) + added <= config.records_max {
+        let staged = self.loads.records();
+        if added == 0 || self.batch.live_after(self.view.index.len()) + staged + added <= config.records_max {
             return Ok(());
         }
         // Answered at once, although it may not last: the answer promises nothing about later copies.

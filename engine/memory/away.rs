@@ -14,7 +14,7 @@ use super::{node::MemoryNode, recover::foreign_vector, view::View};
 use crate::{
     store::{
         StoreResult,
-        segment::{Keys, Segment, SegmentName},
+        segment::{Keys, Segment},
     },
     vector::{FlatIndex, Scan},
 };
@@ -22,14 +22,14 @@ use crate::{
 /// How many groups a search reads at a time: about 2 MiB of vectors.
 const STEP_GROUPS: usize = 8;
 
-/// How many of the segments, from the oldest on, are away if so many rows may be in memory.
-pub(super) fn segments_away(segments: &[SegmentName], rows_max: u64) -> usize {
-    let mut rows = 0_u64;
-    let fits = |name: &&SegmentName| {
-        rows = rows.saturating_add(name.live);
+/// How many of the segments, from the oldest on, are away if so many rows may be in memory. `live`: how many records each has.
+pub(super) fn segments_away(live: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator, rows_max: u64) -> usize {
+    let (all, mut rows) = (live.len(), 0_u64);
+    let fits = |live: &u64| {
+        rows = rows.saturating_add(*live);
         rows <= rows_max
     };
-    segments.len() - segments.iter().rev().take_while(fits).count()
+    all - live.rev().take_while(fits).count()
 }
 
 /// How many segments are away once the run at `place` is one of them: that one too, if one of the run was.
@@ -62,11 +62,12 @@ fn send_rows_away(index: &mut FlatIndex, segment: &Segment) -> StoreResult<()> {
 }
 
 impl MemoryNode {
-    /// Sends the rows of as many segments away as there are too many in memory. The `names` are those of the view's segments.
+    /// Sends the rows of as many segments away as there are too many in memory.
     ///
     /// A segment that cannot be read now keeps its rows, and so do the newer ones, until there is another one.
-    pub(super) fn send_away(&self, view: &mut View, names: &[SegmentName]) {
-        for at in view.away..segments_away(names, self.config.l1_rows()) {
+    pub(super) fn send_away(&self, view: &mut View) {
+        let live = view.segments.iter().map(|segment| segment.live());
+        for at in view.away..segments_away(live, self.config.l1_rows()) {
             if !view.send_segment_away(at) {
                 return;
             }

@@ -8,11 +8,11 @@
 //! frame with no writes, and only then is it answered; every later copy is answered from the log. A refusal that
 //! nothing can lift is answered at once ([`Obstacle::lasting`](super::admit::Obstacle)).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use stormproof_contract::{Effects, RequestId};
 
-use super::op::Reply;
+use super::{bulk::Loaded, op::Reply};
 use crate::{
     ids::{Lsn, RecordId, Version},
     protocol::{Digest, ManagerId},
@@ -42,6 +42,8 @@ pub(super) struct Joined {
 pub(super) enum Fate {
     /// It takes effect.
     Commit { transaction: store::Transaction, votes: Vec<(ManagerId, Digest)> },
+    /// It takes effect, and what it adds is in a segment. It is the only one of its batch.
+    Load { transaction: store::Transaction, loaded: Arc<Loaded> },
     /// It only watched, and what it watched holds. It leaves no trace in the log.
     Watched,
     /// It is refused for good, with this answer.
@@ -53,6 +55,7 @@ impl Joined {
     pub(super) fn answer(&self, lsn: Lsn, out: &mut Effects<Reply>) {
         let answer = match &self.fate {
             Fate::Commit { transaction, .. } => Reply::Committed { lsn, versions: versions(transaction) },
+            Fate::Load { loaded, .. } => Reply::Committed { lsn, versions: loaded.versions.clone() },
             Fate::Watched => Reply::Committed { lsn, versions: Vec::new() },
             Fate::Closed { answer, .. } => answer.clone(),
         };
@@ -81,11 +84,19 @@ impl OpenBatch {
         &self.touched
     }
 
+    /// What it adds beside its writes, if it is that of a load.
+    pub(super) fn loaded(&self) -> Option<&Arc<Loaded>> {
+        self.joined.iter().find_map(|joined| match &joined.fate {
+            Fate::Load { loaded, .. } => Some(loaded),
+            Fate::Commit { .. } | Fate::Watched | Fate::Closed { .. } => None,
+        })
+    }
+
     /// What a refusal that it closes is answered.
     pub(super) fn closed_answer(&self, tx: TransactionId) -> Option<Reply> {
         self.joined.iter().find_map(|joined| match &joined.fate {
             Fate::Closed { id, answer } if *id == tx => Some(answer.clone()),
-            Fate::Closed { .. } | Fate::Commit { .. } | Fate::Watched => None,
+            Fate::Closed { .. } | Fate::Commit { .. } | Fate::Load { .. } | Fate::Watched => None,
         })
     }
 
@@ -130,7 +141,7 @@ impl OpenBatch {
             Fate::Commit { transaction, votes } => {
                 votes.iter().map(|&(manager, digest)| (manager, transaction.id, digest)).collect()
             }
-            Fate::Watched | Fate::Closed { .. } => Vec::new(),
+            Fate::Load { .. } | Fate::Watched | Fate::Closed { .. } => Vec::new(),
         };
         self.joined.iter().flat_map(of).collect()
     }
@@ -138,7 +149,7 @@ impl OpenBatch {
     /// What the log is to hold of it: all that take effect, and the names of those that never will.
     pub(super) fn transactions(&self) -> Vec<store::Transaction> {
         let logged = |joined: &Joined| match &joined.fate {
-            Fate::Commit { transaction, .. } => Some(transaction.clone()),
+            Fate::Commit { transaction, .. } | Fate::Load { transaction, .. } => Some(transaction.clone()),
             Fate::Watched => None,
             Fate::Closed { id, .. } => Some(closed(*id, joined.retry)),
         };
@@ -148,7 +159,7 @@ impl OpenBatch {
 
 /// A refusal as the log holds it: a transaction that nobody voted on and that changes nothing.
 fn closed(id: TransactionId, retry: RetryId) -> store::Transaction {
-    store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes: Vec::new() }
+    store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes: Vec::new(), loaded: None }
 }
 
 /// The version that each write made.

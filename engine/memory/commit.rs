@@ -60,6 +60,7 @@ impl Flight {
         next.lsn = lsn;
         let frame = Batch { votes: Vec::new(), transactions: batch.transactions() };
         frame.writes().for_each(|write| next.apply(lsn, write));
+        batch.loaded().into_iter().for_each(|loaded| next.add(lsn, loaded));
         Flight { batch, next, frame, unavailable: Unavailable::Busy, ended: Ended::Unwritten }
     }
 
@@ -224,11 +225,17 @@ impl MemoryNode {
 
     fn publish(&mut self, flight: &Flight, out: &mut Effects<Reply>) {
         self.views.publish(flight.next.clone());
-        self.consolidation.saw(&flight.frame, self.clock.now());
+        let loaded = flight.batch.loaded();
+        let records = loaded.into_iter().flat_map(|loaded| &loaded.records).filter_map(|(_, entry)| entry.record());
+        self.consolidation.saw(flight.frame.puts().chain(records), flight.next.changed == flight.lsn(), self.clock.now());
+        if let (Some(shown), Some(loaded)) = (&mut self.shown, loaded) {
+            shown.add_flushed(&loaded.records);
+        }
         for (place, transaction) in flight.frame.transactions.iter().enumerate() {
             let answer = flight.batch.closed_answer(transaction.id);
             if let Some(decided) = Decided::of(flight.lsn(), place as u32, transaction) {
-                self.decided.add(decided, answer);
+                let versions = loaded.map_or(decided.versions, |loaded| loaded.versions.clone());
+                self.decided.add(Decided { versions, ..decided }, answer);
             }
         }
         let n = flight.frame.transactions.len() as u64;

@@ -19,7 +19,7 @@ use super::{away::away_after_merge, maintain::Leftovers, node::MemoryNode, op::R
 use crate::store::{
     StoreResult,
     compact::{Decision, Made, Merge, Outcome},
-    segment::{Segment, SegmentName, SegmentNo},
+    segment::{SegmentName, SegmentNo},
 };
 
 /// The points of a compaction, beside those of a segment.
@@ -160,7 +160,7 @@ impl MemoryNode {
 
     /// Puts what was made in the place of the run.
     fn install(&mut self, made: &Made, run: &[SegmentName]) -> StoreResult<()> {
-        let segment = Segment::open(&*self.disk, self.l1.log, &made.name, self.l1.components)?;
+        let segment = self.open_segment(&made.name)?;
         let place = place_of(run, &self.manifest.current().segments);
         self.manifest.install(|manifest| {
             manifest.segments.splice(place.clone(), [made.name]);
@@ -178,7 +178,7 @@ impl MemoryNode {
             // Of some of what was merged the rows are in memory. If they cannot be sent away they stay, and do no harm.
             next.send_segment_away(place.start);
         }
-        self.send_away(&mut next, &self.manifest.current().segments);
+        self.send_away(&mut next);
         self.views.publish(next);
         self.leftovers.push_back(Leftovers::Segments);
         let _ = self.disk.point(POINTS[2]);

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use stormproof_contract::{Boot, BootError, Job, JobError, System};
 
 use super::{
-    commit, compact,
+    bulk, commit, compact,
     config::Config,
     consolidate::{self, ConsolidateJob},
     flush, l1,
@@ -35,10 +35,11 @@ impl System for Engine {
 
     fn points(&self) -> &'static [&'static str] {
         static ALL: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-            let own: [&[&str]; 7] = [
+            let own: [&[&str]; 8] = [
                 &commit::POINTS,
                 &waiting::POINTS,
                 &flush::POINTS,
+                &bulk::POINTS,
                 &compact::POINTS,
                 &consolidate::POINTS,
                 &l1::POINTS,

@@ -25,7 +25,7 @@ pub struct Facts {
     pub changed: Lsn,
     /// What vectors are.
     pub shape: Shape,
-    /// The segments that the manifest names.
+    /// The segments that count.
     pub segments: Vec<String>,
     /// Records that are gone are forgotten up to this version.
     pub version_floor: Version,
@@ -43,6 +43,8 @@ pub struct Facts {
     pub unread: Vec<Box<str>>,
     /// What was decided, in that order.
     pub decisions: Vec<(RetryId, Decision)>,
+    /// Bulk transactions that are staged, in order.
+    pub staged: Vec<RetryId>,
     /// Writes that are held, in order.
     pub held: Vec<RetryId>,
     /// Whether the breaker lets writes be tried.
@@ -179,7 +181,7 @@ impl Facts {
             lsn: view.lsn,
             changed: view.changed,
             shape: node.shape,
-            segments: node.manifest.current().segments.iter().map(|name| name.no.path()).collect(),
+            segments: view.segments.iter().map(|segment| segment.no().path()).collect(),
             version_floor: view.version_floor,
             records,
             deleted,
@@ -187,6 +189,7 @@ impl Facts {
             recent: view.records.iter().filter_map(|(id, entry)| entry.record().map(|_| id)).collect(),
             unread: shown.unread.clone(),
             decisions,
+            staged: node.loads.staged().collect(),
             held: node.writes.held().map(|held| held.retry).collect(),
             breaker: BreakerFacts::of(node.writes.breaker(), node.config.degrade.breaker.successes_needed),
             waiting: node.waiting.list.iter().map(|(&tx, pending)| (pending.retry, tx)).collect(),

@@ -24,14 +24,14 @@ use std::sync::Arc;
 
 use stormproof_contract::{Effects, Tick};
 
-use super::{compact::Pause, maintain::Leftovers, node::MemoryNode, op::Reply, view::View};
+use super::{compact::Pause, maintain::Leftovers, node::MemoryNode, op::Reply, bulk::Unnamed, view::View};
 use crate::{
     ids::{Lsn, RecordId},
     store::{
         Memtable, StoreResult,
         log::LogNo,
         manifest::{Flushed, SEGMENTS_MAX},
-        segment::{self, Segment, SegmentName, SegmentNo, SegmentWriter},
+        segment::{self, SegmentName, SegmentNo, SegmentWriter},
     },
 };
 
@@ -69,12 +69,17 @@ enum State {
 
 /// A segment on its way.
 struct Writing {
-    no: SegmentNo,
-    writer: SegmentWriter,
-    /// The next record.
-    next: RecordId,
+    made: Slices,
     /// How much had been written since it was frozen, when the last slice was done.
     grown: usize,
+}
+
+/// A segment that is written in slices, of records that do not change meanwhile.
+pub(super) struct Slices {
+    pub(super) no: SegmentNo,
+    pub(super) writer: SegmentWriter,
+    /// The next record.
+    next: RecordId,
 }
 
 impl Flush {
@@ -89,17 +94,21 @@ impl Flush {
     fn making(&self) -> Option<SegmentNo> {
         match &self.state {
             State::Waiting => None,
-            State::Writing(writing) => Some(writing.no),
+            State::Writing(writing) => Some(writing.made.no),
             State::Made(name) => Some(name.no),
         }
     }
 }
 
-impl Writing {
-    /// Adds about so many bytes of what is frozen; true if that is all.
-    fn push(&mut self, frozen: &Frozen, bytes: usize) -> StoreResult<bool> {
+impl Slices {
+    fn new(no: SegmentNo, writer: SegmentWriter) -> Slices {
+        Slices { no, writer, next: RecordId(0) }
+    }
+
+    /// Adds about so many bytes of the records; true if that is all.
+    pub(super) fn push(&mut self, records: &Memtable, bytes: usize) -> StoreResult<bool> {
         let mut left = bytes;
-        for (id, entry) in frozen.records.range_from(self.next) {
+        for (id, entry) in records.range_from(self.next) {
             if left == 0 {
                 return self.writer.sync().map(|()| false);
             }
@@ -119,7 +128,8 @@ impl MemoryNode {
         let view = self.views.newest();
         let much =
             view.records.entries() >= self.config.flush_records || view.records.weight() > self.config.flush_bytes;
-        let asked = self.consolidation.wants_flush(self.manifest.current().flushed.lsn);
+        let flushed = self.manifest.current().flushed.lsn;
+        let asked = self.consolidation.wants_flush(flushed) || self.loads.wants_flush(flushed);
         let waits = self.flush.is_some() || much || asked;
         let may = self.is_well() && !self.is_flushing() && view.segments.len() < SEGMENTS_MAX;
         (waits && may).then_some(self.flush_pause.until())
@@ -180,10 +190,9 @@ impl MemoryNode {
         if let State::Made(name) = flush.state {
             return self.install_flush(name).map(Some);
         }
-        let no = self.take_segment_no();
-        let writer = SegmentWriter::create(&self.disk, self.l1.log, no, self.l1.components)?;
+        let made = self.begin_segment()?;
         let flush = self.flush.as_mut().expect("frozen above");
-        flush.state = State::Writing(Box::new(Writing { no, writer, next: RecordId(0), grown }));
+        flush.state = State::Writing(Box::new(Writing { made, grown }));
         Ok(None)
     }
 
@@ -201,13 +210,13 @@ impl MemoryNode {
         let State::Writing(writing) = &mut flush.state else { return Ok(None) };
         let slice = self.config.flush_slice_bytes.saturating_add(2 * grown.saturating_sub(writing.grown));
         writing.grown = grown;
-        if !writing.push(&flush.frozen, slice)? {
+        if !writing.made.push(&flush.frozen.records, slice)? {
             return Ok(None);
         }
         let State::Writing(writing) = std::mem::replace(&mut flush.state, State::Waiting) else { return Ok(None) };
         let upto = flush.frozen.lsn;
         let decided = self.decided.between(self.manifest.current().flushed.lsn, upto);
-        let name = writing.writer.finish(upto, &decided)?;
+        let name = writing.made.writer.finish(upto, &decided)?;
         flush.state = State::Made(name);
         self.install_flush(name).map(Some)
     }
@@ -215,7 +224,7 @@ impl MemoryNode {
     /// Puts the segment in force, and says how many records it has.
     fn install_flush(&mut self, name: SegmentName) -> StoreResult<u64> {
         let frozen = Arc::clone(&self.flush.as_ref().expect("a flush is under way").frozen);
-        let opened = Segment::open(&*self.disk, self.l1.log, &name, self.l1.components);
+        let opened = self.open_segment(&name);
         if opened.as_ref().is_err_and(|error| !error.is_passing()) {
             // What was written is not what is there: it is written again.
             self.flush.iter_mut().for_each(|flush| flush.state = State::Waiting);
@@ -223,11 +232,15 @@ impl MemoryNode {
         let segment = opened?;
         let flushed = Flushed { lsn: frozen.lsn, changed: frozen.changed };
         let l1 = self.l1.base_of_flush(frozen.lsn, self.manifest.current().l1);
+        let unnamed = &self.unnamed;
         self.log.drop_before(frozen.log, &mut self.manifest, !self.owed.is_empty(), |manifest| {
+            // The frames that say so may go now.
+            unnamed.name(manifest);
             manifest.segments.push(name);
             manifest.flushed = flushed;
             manifest.l1 = l1;
         })?;
+        self.unnamed = Unnamed::default();
         // Nothing below can fail: an error at a point has nothing to befall.
         let _ = self.disk.point(POINTS[2]);
         self.flush = None;
@@ -237,12 +250,18 @@ impl MemoryNode {
         let view = self.views.newest();
         let segments = view.segments.iter().cloned().chain([Arc::new(segment)]).collect();
         let mut next = View { records: view.records.without(&frozen.records), segments, ..View::clone(&view) };
-        self.send_away(&mut next, &self.manifest.current().segments);
+        self.send_away(&mut next);
         self.views.publish(next);
         self.l1.rebase(frozen.lsn, frozen.delta_rows);
         self.leftovers.extend([Leftovers::Log, Leftovers::L1]);
         let _ = self.disk.point(POINTS[3]);
         Ok(frozen.records.entries() as u64)
+    }
+
+    /// Begins a segment of the next number.
+    pub(super) fn begin_segment(&mut self) -> StoreResult<Slices> {
+        let no = self.take_segment_no();
+        Ok(Slices::new(no, SegmentWriter::create(&self.disk, self.l1.log, no, self.l1.components)?))
     }
 
     /// The next number. Whatever comes of it, it is used up: what a failed attempt has left is never written into.
@@ -260,7 +279,8 @@ impl MemoryNode {
         }
         let Ok(found) = segment::list(&*self.disk) else { return };
         let flushing = self.flush.as_ref().and_then(Flush::making);
-        let making: Vec<String> = self.compaction.making().into_iter().chain(flushing).map(SegmentNo::path).collect();
+        let others = [self.compaction.making(), flushing, self.loads.making()].into_iter().flatten();
+        let making: Vec<String> = others.chain(self.unnamed.segments()).map(SegmentNo::path).collect();
         let counts = |path: &String| self.manifest.current().names_segment(path) || making.contains(path);
         for path in found.iter().filter(|path| !counts(path)) {
             let _ = self.disk.remove(path);

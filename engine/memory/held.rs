@@ -3,7 +3,8 @@
 //!
 //! A write is held as it was asked for, and judged when it is tried: what it rests on may have changed by then. Whatever
 //! becomes of it goes into the log under its retry id, refusals too, since nobody is waiting for an answer any more; whoever
-//! asks again is told. Transactions that name foreign managers are not held: their managers' votes are asked for now.
+//! asks again is told. Transactions that name foreign managers are not held: their managers' votes are asked for now. Nor are bulk
+//! loads.
 
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ impl MemoryNode {
         if self.is_well() || admit::only_watches(&transaction) {
             return Some(transaction);
         }
-        if !transaction.managers.is_empty() {
+        if transaction.bulk || !transaction.managers.is_empty() {
             out.reply(attempt, Reply::Unavailable(Unavailable::Degraded));
             return None;
         }
@@ -117,7 +118,7 @@ impl MemoryNode {
         let retry = transaction.retry;
         let fate = match self.judge(transaction) {
             Ok(writes) => {
-                let transaction = crate::store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes };
+                let transaction = crate::store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes, loaded: None };
                 Fate::Commit { transaction, votes: Vec::new() }
             }
             Err(Obstacle { answer: Reply::Unavailable(Unavailable::Disk(_)), .. })

@@ -39,6 +39,7 @@ impl MemoryNode {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
             self.redrive(out);
+            self.name_loaded();
             if self.flush_wanted().is_some_and(|at| at <= now) {
                 self.begin_flush(out);
             }

@@ -13,6 +13,7 @@
 //! | `away` | rows of the index that are not in memory |
 //! | `fetch`, `range`, `walk` | how queries read segments: records by id, in order, along links |
 //! | `flush`, `compact` | making a segment of what was written since the last one; one of several |
+//! | `bulk` | many new records at a time, in a segment of their own |
 //! | `consolidate` | what memory makes of itself: kappa, weights of links, prototypes, pruning |
 //! | `health` | what is looked at every while |
 //! | `held` | writes that are held while the disk cannot take them |
@@ -27,6 +28,7 @@
 //! `l1.repaired`, `l1.rebuilt` {lsn}, `l1.merged` {lsn}, `flush` {lsn, records}, `flush.failed`,
 //! `breaker` {state: 0 closed, 1 open, 2 half open}, `degraded`, `degraded.over`, `write.queued` {ahead}, `write.turned_away`, `write.drained` {n},
 //! `health.missed` {check}, `health.alert` {check}, `health.clear` {check}, `health.damaged` {segment, group},
+//! `bulk.staged` {records, ahead}, `bulk.added` {lsn, records}, `bulk.failed`,
 //! `compacted` {segments, entries}, `compaction.failed` {damaged},
 //! `consolidate.begun` {pass}, `consolidated` {pass, changed, spared}, `consolidate.failed` {pass} (0 NREM, 1 REM, 2 PRUNE),
 //! `log.tail_truncated` {lsn}, `recover.redone` {n},
@@ -36,6 +38,7 @@ mod admit;
 pub mod audit;
 mod away;
 mod batch;
+mod bulk;
 mod cache;
 mod commit;
 mod compact;
@@ -67,6 +70,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use bulk::{BULK_BYTES_MAX, BULK_RECORDS_MAX};
 pub use config::{Config, ConfigError, KernelChoice, L1Persist, LogFormat, MakeManager, Managers};
 pub(crate) use consolidate::EPISODES_MAX;
 pub use consolidate::{

@@ -15,6 +15,7 @@ use stormproof_contract::{Clock, Disk, Effects, Input, Node, Reader, RequestId, 
 use super::{
     admit::{self, Obstacle, State},
     batch::{Fate, Joined, OpenBatch},
+    bulk::{Loads, Unnamed},
     compact::{Compaction, Pause},
     config::Config,
     consolidate::Consolidation,
@@ -72,6 +73,9 @@ pub struct MemoryNode {
     /// What is frozen to be flushed.
     pub(super) flush: Option<Flush>,
     pub(super) flush_pause: Pause,
+    /// What is staged.
+    pub(super) loads: Loads,
+    pub(super) unnamed: Unnamed,
     pub(super) compaction: Compaction,
     pub(super) merge_pause: Pause,
     pub(super) consolidation: Consolidation,
@@ -136,6 +140,9 @@ impl Node for MemoryNode {
             self.maintain(out);
         }
         if !self.halted {
+            self.go_on_loading(out);
+        }
+        if !self.halted {
             self.check_health(out);
         }
         if !self.halted {
@@ -155,6 +162,7 @@ impl Node for MemoryNode {
             self.health.due(),
             self.compaction_due(),
             self.flush_due(),
+            self.loads_due(),
             self.leftovers_due(),
             self.consolidation_due(),
         ];
@@ -175,11 +183,11 @@ impl Node for MemoryNode {
 }
 
 /// A transaction that wants to join the batch.
-struct Candidate {
-    asked: Vec<RequestId>,
-    id: TransactionId,
-    transaction: Transaction,
-    votes: Vec<(ManagerId, Digest)>,
+pub(super) struct Candidate {
+    pub(super) asked: Vec<RequestId>,
+    pub(super) id: TransactionId,
+    pub(super) transaction: Transaction,
+    pub(super) votes: Vec<(ManagerId, Digest)>,
 }
 
 impl MemoryNode {
@@ -195,6 +203,10 @@ impl MemoryNode {
         if self.is_held(transaction.retry, attempt, out) {
             return out.note("retry.deduplicated", &[]);
         }
+        if let Some(ahead) = self.loads.place_of(transaction.retry) {
+            out.note("retry.deduplicated", &[]);
+            return out.reply(attempt, Reply::Staged { ahead });
+        }
         if let Err(refusal) = admit::form(&transaction, &self.config, self.shape) {
             return out.reply(attempt, Reply::Refused(refusal));
         }
@@ -202,6 +214,9 @@ impl MemoryNode {
         self.make_room(out);
         if self.halted {
             return;
+        }
+        if transaction.bulk {
+            return self.stage(attempt, transaction, out);
         }
         let id = self.take_tx();
         let candidate = Candidate { asked: vec![attempt], id, transaction, votes: Vec::new() };
@@ -215,14 +230,14 @@ impl MemoryNode {
     /// What the transaction writes, if what it rests on holds.
     pub(super) fn judge(&self, transaction: &Transaction) -> Result<Vec<Write>, Obstacle> {
         let view = &self.views.newest();
-        let state = State { view, batch: &self.open, held: self.waiting.held() };
+        let state = State { view, batch: &self.open, held: self.waiting.held(), loads: &self.loads };
         admit::judge(transaction, &state, &self.config)?;
         // What was flushed has to be read. That the disk fails now promises nothing about later copies, and is answered
         // at once; damage may be mended, so the refusal has to be closed.
         let unread = |error: StoreError| Obstacle { answer: Reply::unread(&error), lasting: error.is_passing() };
         let writes = state.writes(transaction, self.clock.wall()).map_err(unread)?;
         let too_large = |refusal| Obstacle { answer: Reply::Refused(refusal), lasting: true };
-        admit::weight(&writes).map_err(too_large)?;
+        admit::weight(&writes, transaction.bulk).map_err(too_large)?;
         Ok(writes)
     }
 
@@ -238,14 +253,14 @@ impl MemoryNode {
         let fate = if writes.is_empty() && votes.is_empty() {
             Fate::Watched
         } else {
-            let transaction = store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes };
+            let transaction = store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes, loaded: None };
             Fate::Commit { transaction, votes }
         };
         self.push(Joined { asked, retry, fate });
     }
 
     /// Tells a transaction what stands in its way: at once if that can never change, else once it is closed.
-    fn turn_down(&mut self, candidate: Candidate, obstacle: Obstacle, out: &mut Effects<Reply>) {
+    pub(super) fn turn_down(&mut self, candidate: Candidate, obstacle: Obstacle, out: &mut Effects<Reply>) {
         let Candidate { asked, id, transaction, .. } = candidate;
         let Obstacle { answer, lasting } = obstacle;
         if matches!(answer, Reply::Conflict(_)) {

@@ -7,13 +7,14 @@
 //! | [`Reply::Conflict`], [`Reply::Refused`] | no effect, now or ever: a copy of the request that arrives later cannot take effect either |
 //! | [`Reply::Unavailable`] | no effect so far. A copy that still travels, or a retry, may yet commit |
 //! | [`Reply::Queued`] | that it is held in the memory of the node, in the order of arrival. It may yet commit, or be refused, or be lost with the process. Retry to find out |
+//! | [`Reply::Staged`] | that it is held in the memory of the node, and is going to be committed as it is. It may be lost with the process. Retry to find out |
 //! | [`Reply::Activated`] | that it was heard. It counts at most once for each attempt that was, and a crash may forget it |
 //! | [`Reply::Consolidated`] | that the changes it counts are durable |
 //! | any other, to [`Op::Consolidate`] | that the pass did not get to its end. What it had proposed before stands |
 //! | none | nothing: it may have committed. Retry under the same [`RetryId`] to find out |
 //!
-//! A history checker may therefore take `Conflict` and `Refused` for failures, and has to leave `Unavailable` and `Queued`
-//! open.
+//! A history checker may therefore take `Conflict` and `Refused` for failures, and has to leave `Unavailable`, `Queued`
+//! and `Staged` open.
 //!
 //! Every answer to a query names the LSN it was read at: it shows all commits up to that one, and no other.
 
@@ -115,6 +116,10 @@ pub struct Transaction {
     /// Foreign managers that take part, by name. Each is named once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub managers: Vec<Box<str>>,
+    /// Whether the records go into a segment of their own, around the log: see [`Reply::Staged`]. Such a transaction only
+    /// inserts, up to [`BULK_RECORDS_MAX`](super::BULK_RECORDS_MAX) records of up to [`BULK_BYTES_MAX`](super::BULK_BYTES_MAX) bytes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bulk: bool,
 }
 
 /// What a client has read of a record.
@@ -170,6 +175,12 @@ pub enum Reply {
     /// Held until the disk takes writes again: it is not durable.
     Queued {
         /// How many were held before it.
+        ahead: u64,
+    },
+    /// The bulk transaction is accepted, and its records cannot be found yet. They are, all at once, when their segment is
+    /// durable. An attempt after that is told that it is committed.
+    Staged {
+        /// How many were staged before it.
         ahead: u64,
     },
     /// It was heard.
@@ -277,6 +288,11 @@ pub enum Refusal {
         /// What is wrong with it.
         why: Box<str>,
     },
+    /// A bulk transaction that cannot be one.
+    NotBulk {
+        /// Why.
+        why: Box<str>,
+    },
     /// More than a bound allows.
     TooLarge {
         /// Of what.
@@ -314,11 +330,12 @@ pub enum Unavailable {
     Disk(Box<str>),
     /// There are as many records as there may be. Queries go on, and so do deletes.
     ReadOnly,
-    /// Too many transactions are waiting for their managers; or another pass of consolidation is under way, or
+    /// Too many transactions are waiting for their managers; too much is staged, or what was removed since the last flush is to be
+    /// loaded again; or another pass of consolidation is under way, or
     /// cannot begin before segments are merged.
     Busy,
     /// The disk takes no writes at present, and as many are held as the node holds; or the transaction names foreign
-    /// managers, so that it cannot be held.
+    /// managers, or is a bulk load, so that it cannot be held.
     Degraded,
 }
 
@@ -333,6 +350,7 @@ impl Transaction {
             upserts: Vec::new(),
             deletes: Vec::new(),
             managers: Vec::new(),
+            bulk: false,
         }
     }
 

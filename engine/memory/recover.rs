@@ -14,11 +14,12 @@ use std::{
     sync::Arc,
 };
 
-use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effect, Effects};
+use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effect, Effects, Tick};
 
 use super::{
     away::{self, segments_away},
     batch::OpenBatch,
+    bulk::{Loads, Unnamed},
     cache::KeysCache,
     commit::L1,
     compact::{Compaction, Pause},
@@ -43,7 +44,7 @@ use crate::{
         l1::{self, L1Name},
         log::{self, Log, LogId, LogNo, LogOptions, Tail},
         manifest::{Flushed, Manifest, ManifestFile},
-        segment::{self, Decided, Segment},
+        segment::{self, Decided, Segment, SegmentName},
     },
     vector::{FlatIndex, Shape, VectorError},
 };
@@ -71,6 +72,8 @@ struct Replayed {
     shown: Option<Shown>,
     changed: Lsn,
     decided: Decisions,
+    /// What the log has added to the segments that the manifest names.
+    unnamed: Unnamed,
     votes: BTreeMap<Lsn, store::Digest>,
     /// One more than the last transaction's name.
     next_tx: u64,
@@ -132,6 +135,7 @@ impl Opening<'_> {
             logs: vec![LogNo::FIRST],
             segments: Vec::new(),
             flushed: Flushed::default(),
+            loaded: Lsn(0),
             version_floor: Version(0),
             l1: None,
         };
@@ -190,15 +194,26 @@ impl Opening<'_> {
 
     fn replay(&self, manifest: &Manifest) -> StoreResult<(Replayed, Tail)> {
         let mut replayed = self.nothing();
-        replayed.away = segments_away(&manifest.segments, self.boot.config.l1_rows());
+        replayed.away = segments_away(manifest.segments.iter().map(|name| name.live), self.boot.config.l1_rows());
+        let components = self.shape.dim.get() as u32;
+        let open = |name: &SegmentName| Segment::open(&*self.boot.disk, manifest.log, name, components);
         for name in &manifest.segments {
-            let components = self.shape.dim.get() as u32;
-            replayed.add_segment(Segment::open(&*self.boot.disk, manifest.log, name, components)?, self.shape)?;
+            replayed.add_segment(open(name)?, self.shape)?;
         }
         replayed.changed = manifest.flushed.changed;
         let tail = log::scan(&self.boot.disk, manifest, &mut |lsn, batch| {
             // Files that were kept for a participant's sake hold frames that were flushed.
-            if lsn <= manifest.flushed.lsn { Ok(()) } else { replayed.add(lsn, batch, self.shape) }
+            if lsn <= manifest.flushed.lsn {
+                return Ok(());
+            }
+            for name in batch.loaded() {
+                replayed.changed = lsn;
+                if lsn > manifest.loaded {
+                    replayed.add_segment(open(&name)?, self.shape)?;
+                    replayed.unnamed.add(name, lsn);
+                }
+            }
+            replayed.add(lsn, batch, self.shape)
         })?;
         Ok((replayed, tail))
     }
@@ -212,6 +227,7 @@ impl Opening<'_> {
             shown: self.boot.config.inspectable.then(Shown::default),
             changed: Lsn(0),
             decided: Decisions::default(),
+            unnamed: Unnamed::default(),
             votes: BTreeMap::new(),
             next_tx: 0,
         }
@@ -240,7 +256,7 @@ impl Opening<'_> {
         let owed = in_doubt(&managers, &replayed.decided)?;
         let doubtful = managers.list.iter().flat_map(|(_, manager)| manager.in_doubt()).map(|(tx, _)| tx.0 + 1).max();
         let next_tx = (u64::from(*incarnation) << 32).max(replayed.next_tx).max(doubtful.unwrap_or(0));
-        let Replayed { records, segments, away, shown, changed, decided, .. } = replayed;
+        let Replayed { records, segments, away, shown, changed, decided, unnamed, .. } = replayed;
         let (lsn, version_floor) = (log.lsn(), manifest.current().version_floor);
         let cache = Arc::new(KeysCache::new(config.cache_bytes));
         let first = View { lsn, changed, records, version_floor, segments: segments.into(), away, cache, index };
@@ -269,13 +285,15 @@ impl Opening<'_> {
             leftovers: VecDeque::new(),
             flush: None,
             flush_pause: Pause::default(),
+            loads: Loads::default(),
+            again_at: (!unnamed.is_empty()).then_some(Tick(0)),
+            unnamed,
             compaction: Compaction::default(),
             merge_pause: Pause::default(),
             consolidation: Consolidation::new(&config.consolidation, clock.now()),
             shown,
             next_tx: TransactionId(next_tx),
             ask_at: None,
-            again_at: None,
             boot_notes: Vec::new(),
             halted: false,
         };
@@ -358,7 +376,9 @@ impl Replayed {
         }
         for (place, transaction) in batch.transactions.iter().enumerate() {
             self.next_tx = self.next_tx.max(transaction.id.0.saturating_add(1));
-            if let Some(decided) = Decided::of(lsn, place as u32, transaction) {
+            // That of a load is in its segment, with the versions.
+            let decided = Decided::of(lsn, place as u32, transaction).filter(|_| transaction.loaded.is_none());
+            if let Some(decided) = decided {
                 self.decide(decided);
             }
         }
@@ -382,7 +402,7 @@ pub(super) fn foreign_vector(path: String, offset: u64, id: RecordId, error: Vec
 /// That neither a file of the index nor a segment is ahead of the log: both are made of frames that were durable.
 pub(super) fn check_tail(manifest: &Manifest, tail: &Tail, found: &[L1Name]) -> StoreResult<()> {
     let base = manifest.l1.map_or(Lsn(0), |base| base.lsn);
-    let named = Some((store::manifest::PATH.to_owned(), base.max(manifest.flushed.lsn)));
+    let named = Some((store::manifest::PATH.to_owned(), base.max(manifest.flushed.lsn).max(manifest.loaded)));
     let finished = found.iter().filter(|name| !name.temporary).map(|name| (name.path(), name.lsn));
     match finished.chain(named).max_by_key(|(_, lsn)| *lsn) {
         Some((path, lsn)) if lsn > tail.lsn => Err(tail.lost(&path, lsn)),

@@ -133,6 +133,8 @@ struct Survey {
     decided: BTreeMap<RecordId, Version>,
     /// The segments that cannot be read to their end.
     bad: BTreeMap<SegmentNo, Bad>,
+    /// All segments: those that the manifest names, and those that the log has added since.
+    names: Vec<SegmentName>,
     log: LogFound,
     /// Files of the index that were made from frames that the log does not have.
     ahead: Vec<L1Name>,
@@ -144,6 +146,8 @@ struct Bad {
     parts: Vec<Part>,
     /// What was decided, if that can be read.
     decisions: Option<Vec<Decided>>,
+    /// Whether some of them are of frames that the log has lost, and are left out.
+    forgets: bool,
     /// The newest version of each record that those decisions name.
     own: BTreeMap<RecordId, Version>,
 }
@@ -183,11 +187,12 @@ impl Survey {
     fn of(disk: &Arc<dyn Disk>, manifest: &Manifest) -> StoreResult<Survey> {
         let log = LogFound { keeps: Vec::new(), end: Lsn(0), cut: None, steps: Vec::new(), loses: false };
         let (found, decided, bad) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut survey = Survey { found, decided, bad, log, ahead: Vec::new() };
-        for name in &manifest.segments {
-            survey.segment(&**disk, manifest, name)?;
-        }
+        let names = manifest.segments.clone();
+        let mut survey = Survey { found, decided, bad, names, log, ahead: Vec::new() };
         survey.log = survey.log(disk, manifest)?;
+        for name in survey.names.clone() {
+            survey.segment(&**disk, manifest, &name)?;
+        }
         let end = survey.log.end;
         survey.ahead = l1::list(&**disk)?.into_iter().filter(|name| !name.temporary && name.lsn > end).collect();
         Ok(survey)
@@ -196,7 +201,7 @@ impl Survey {
     fn segment(&mut self, disk: &dyn Disk, manifest: &Manifest, name: &SegmentName) -> StoreResult<()> {
         let mut flaw = None;
         let opened = open_what_is_left(disk, manifest, name, &mut flaw)?;
-        let mut bad = Bad { why: "".into(), parts: Vec::new(), decisions: None, own: BTreeMap::new() };
+        let mut bad = Bad { why: "".into(), parts: Vec::new(), decisions: None, forgets: false, own: BTreeMap::new() };
         let (mut entries, mut next) = (0, RecordId(0));
         for (segment, group) in
             opened.iter().flat_map(|segment| (0..segment.groups()).map(move |group| (segment, group)))
@@ -220,6 +225,18 @@ impl Survey {
             Some(segment) => believed(segment.decisions(), &mut flaw)?,
             None => None,
         };
+        // Their numbers will be given again.
+        let end = self.log.end;
+        if let Some(decisions) = &mut bad.decisions
+            && decisions.iter().any(|decided| decided.lsn > end)
+        {
+            bad.forgets = true;
+            flaw.get_or_insert_with(|| format!("it has what later frames decided than the log has, up to {end}").into());
+            for (id, version) in decisions.iter().flat_map(|decided| &decided.versions) {
+                keep_newest(&mut bad.own, *id, *version);
+            }
+            decisions.retain(|decided| decided.lsn <= end);
+        }
         for (id, version) in bad.decisions.iter().flatten().flat_map(|decided| &decided.versions) {
             keep_newest(&mut self.decided, *id, *version);
             keep_newest(&mut bad.own, *id, *version);
@@ -269,15 +286,21 @@ impl Survey {
             let why = format!("it names an index that was made from {}, and the log ends with {end}", base.lsn);
             steps.push(step("manifest", &why, "it names none any more; the next start makes the index again".into()));
         }
+        let loaded = manifest.loaded > end;
+        if loaded {
+            let why = format!("it names a segment that {} has added, and the log ends with {end}", manifest.loaded);
+            steps.push(step("manifest", &why, "the segment's records stay".into()));
+        }
         keeps.retain(|no| cut.is_some_and(|(last, _)| *no <= last));
         if !keeps.is_empty() {
             // What the frames say counts as far as they do.
             log::reach(disk, manifest, &keeps, &mut |lsn, batch| {
                 self.batch(lsn > flushed, &batch);
+                self.names.extend(batch.loaded().filter(|_| lsn > flushed.max(manifest.loaded)));
                 Ok(())
             })?;
         }
-        Ok(LogFound { keeps, end, cut, steps, loses: trouble.is_some() || base.is_some() })
+        Ok(LogFound { keeps, end, cut, steps, loses: trouble.is_some() || base.is_some() || loaded })
     }
 
     fn batch(&mut self, counts: bool, batch: &Batch) {
@@ -300,7 +323,7 @@ impl Survey {
     fn report(&self, disk: &dyn Disk, manifest: &Manifest) -> StoreResult<Repaired> {
         let mut report = Repaired::default();
         let mut no = free_no(disk, manifest)?;
-        for name in manifest.segments.iter().filter(|name| self.bad.contains_key(&name.no)) {
+        for name in self.names.iter().filter(|name| self.bad.contains_key(&name.no)) {
             let bad = &self.bad[&name.no];
             let (mut kept, mut noted) = (0, Vec::new());
             self.remake(disk, manifest, name, &mut |id, entry, is_lost| {
@@ -312,7 +335,7 @@ impl Survey {
             })?;
             report.records.extend(noted);
             report.unknown += bad.parts.iter().map(|part| bad.unknown(*part)).sum::<u64>();
-            report.forgetful.extend(bad.decisions.is_none().then(|| name.no.path().into()));
+            report.forgetful.extend((bad.decisions.is_none() || bad.forgets).then(|| name.no.path().into()));
             let done = format!("{kept} of {} records can be read; `{}` takes its place", name.entries, no.path());
             report.steps.push(step(&name.no.path(), &bad.why, done));
             no = SegmentNo(no.0 + 1);
@@ -324,7 +347,7 @@ impl Survey {
         }
         if self.log.loses || !self.ahead.is_empty() {
             let base = manifest.l1.map(|base| base.lsn);
-            let known = self.ahead.iter().map(|name| name.lsn).chain(base);
+            let known = self.ahead.iter().map(|name| name.lsn).chain(base).chain([manifest.loaded]);
             let upto = known.chain(log::last_known(disk, &manifest.logs)?).filter(|lsn| *lsn > self.log.end).max();
             report.frames = Some(LostFrames { after: self.log.end, upto });
         }
@@ -429,7 +452,7 @@ impl Survey {
         make_dir(&**disk, segment::DIRECTORY)?;
         let mut no = free_no(&**disk, &current)?;
         let mut segments = Vec::new();
-        for name in &current.segments {
+        for name in &self.names {
             let Some(bad) = self.bad.get(&name.no) else {
                 segments.push(*name);
                 continue;
@@ -450,6 +473,8 @@ impl Survey {
         let (end, floor) = (self.log.end, self.floor(&current, report));
         manifest.install(|manifest| {
             (manifest.segments, manifest.logs, manifest.version_floor) = (segments, logs, floor);
+            // What frames have added up to the end is among the segments, and what those behind it had is lost.
+            manifest.loaded = end;
             manifest.l1 = manifest.l1.filter(|base| base.lsn <= end);
         })
     }
@@ -463,7 +488,7 @@ impl Survey {
             floor = floor.max(last.saturating_add(frames.saturating_mul(WRITES_PER_FRAME_MAX)));
         }
         if report.unknown > 0 {
-            let upto = manifest.segments.iter().filter(|name| self.bad.contains_key(&name.no)).map(|name| name.upto.0);
+            let upto = self.names.iter().filter(|name| self.bad.contains_key(&name.no)).map(|name| name.upto.0);
             floor = floor.max(upto.max().unwrap_or(0).saturating_mul(WRITES_PER_FRAME_MAX));
         }
         Version(floor.min(NUMBER_MAX))

@@ -74,6 +74,8 @@ struct Frames {
     transactions: u64,
     /// The votes of the index.
     votes: BTreeMap<Lsn, Digest>,
+    /// The segments that frames add.
+    loaded: Vec<(Lsn, SegmentName)>,
 }
 
 impl Frames {
@@ -82,6 +84,7 @@ impl Frames {
         self.transactions += batch.transactions.len() as u64;
         let vote = batch.votes.iter().find(|vote| vote.participant.as_str() == L1);
         self.votes.extend(vote.map(|vote| (lsn, vote.digest)));
+        self.loaded.extend(batch.loaded().map(|name| (lsn, name)));
     }
 }
 
@@ -100,21 +103,29 @@ impl Checks<'_> {
 
     fn store(&mut self, manifest: &Manifest) -> StoreResult<()> {
         self.add(manifest::PATH, State::Good, words_of(manifest));
-        for name in &manifest.segments {
+        self.segments(manifest, &manifest.segments)?;
+        let Frames { votes, loaded, .. } = self.log(manifest)?;
+        let unnamed = loaded.into_iter().filter(|(lsn, _)| *lsn > manifest.loaded && *lsn > manifest.flushed.lsn);
+        let unnamed: Vec<_> = unnamed.map(|(_, name)| name).collect();
+        self.segments(manifest, &unnamed)?;
+        for name in l1::list(&**self.disk)? {
+            self.l1(name, manifest, &votes)?;
+        }
+        self.others(manifest, &unnamed)
+    }
+
+    fn segments(&mut self, manifest: &Manifest, names: &[SegmentName]) -> StoreResult<()> {
+        for name in names {
             match check_segment(&**self.disk, manifest, name) {
                 Ok(words) => self.add(&name.no.path(), State::Good, words),
                 Err(error) => self.bad(&name.no.path(), error)?,
             }
         }
-        let votes = self.log(manifest)?;
-        for name in l1::list(&**self.disk)? {
-            self.l1(name, manifest, &votes)?;
-        }
-        self.others(manifest)
+        Ok(())
     }
 
-    /// Gives the votes of the index that the log names.
-    fn log(&mut self, manifest: &Manifest) -> StoreResult<BTreeMap<Lsn, Digest>> {
+    /// Gives what the frames of the log say.
+    fn log(&mut self, manifest: &Manifest) -> StoreResult<Frames> {
         let mut frames = Frames::default();
         let scanned = log::scan(self.disk, manifest, &mut |lsn, batch| {
             frames.add(lsn, &batch);
@@ -127,7 +138,7 @@ impl Checks<'_> {
                 let torn = tail.torn.as_ref().map_or_else(String::new, |torn| {
                     format!("; behind it a write was cut off that was never acknowledged, and the next start removes it ({torn})")
                 });
-                let Frames { count, transactions, .. } = frames;
+                let Frames { count, transactions, .. } = &frames;
                 let (lsn, end) = (tail.lsn, tail.end);
                 let words =
                     format!("{count} frames of {transactions} transactions, up to {lsn} and offset {end}{torn}");
@@ -137,7 +148,7 @@ impl Checks<'_> {
                 }
             }
         }
-        Ok(frames.votes)
+        Ok(frames)
     }
 
     fn l1(&mut self, name: L1Name, manifest: &Manifest, votes: &BTreeMap<Lsn, Digest>) -> StoreResult<()> {
@@ -167,8 +178,8 @@ impl Checks<'_> {
         Ok(())
     }
 
-    /// Files that nothing names.
-    fn others(&mut self, manifest: &Manifest) -> StoreResult<()> {
+    /// Files that nothing names, neither the manifest nor, the segments `loaded`, the log.
+    fn others(&mut self, manifest: &Manifest, loaded: &[SegmentName]) -> StoreResult<()> {
         for entry in self.disk.list("")? {
             match (&*entry.name, LogNo::of_path(&entry.name)) {
                 (manifest::PATH | l1::DIRECTORY | segment::DIRECTORY | MANAGERS, _) => {}
@@ -179,7 +190,8 @@ impl Checks<'_> {
                 (_, None) => self.add(&entry.name, State::Foreign, "no file of a store"),
             }
         }
-        for path in segment::list(&**self.disk)?.iter().filter(|path| !manifest.names_segment(path)) {
+        let is_named = |path: &String| manifest.names_segment(path) || loaded.iter().any(|name| name.no.path() == *path);
+        for path in segment::list(&**self.disk)?.iter().filter(|path| !is_named(path)) {
             self.add(path, State::Leftover, UNNAMED);
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stormproof_contract::WallTime;
 
-use super::cache::KeysCache;
+use super::{bulk::Loaded, cache::KeysCache, load};
 use crate::{
     ids::{Lsn, RecordId, Version},
     store::{
@@ -49,6 +49,13 @@ impl View {
             Write::Delete { id, .. } => drop(self.index.remove(*id)),
         }
         self.records.apply(write);
+        self.changed = lsn;
+    }
+
+    /// Adds what the frame `lsn` has loaded: records that were not there before.
+    pub(super) fn add(&mut self, lsn: Lsn, loaded: &Loaded) {
+        loaded.records.iter().for_each(|(id, entry)| load::put(&mut self.index, id, entry));
+        self.segments = self.segments.iter().chain([&loaded.segment]).cloned().collect();
         self.changed = lsn;
     }
 

@@ -12,6 +12,7 @@ use super::{
     Digest, Record, StoreResult,
     codec::{Cursor, Flaw, put_text, put_u32, put_u64},
     record::within,
+    segment::SegmentName,
 };
 use crate::ids::{RecordId, Version};
 
@@ -48,6 +49,9 @@ pub struct Transaction {
     pub votes: Vec<Vote>,
     /// What it changes, in this order.
     pub writes: Vec<Write>,
+    /// A segment whose records it adds, none of which was there before. The segment has their versions, and this decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loaded: Option<SegmentName>,
 }
 
 /// Names a transaction among its participants. Never given twice, not even over restarts.
@@ -177,7 +181,8 @@ impl Transaction {
     /// The bytes it takes in the binary format.
     pub fn weight(&self) -> usize {
         let writes: usize = self.writes.iter().map(Write::weight).sum();
-        8 + 1 + 16 + votes_weight(&self.votes) + 4 + writes
+        let loaded = self.loaded.map_or(0, |_| SegmentName::BYTES);
+        8 + 1 + 16 + votes_weight(&self.votes) + 4 + writes + 1 + loaded
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -187,6 +192,8 @@ impl Transaction {
         encode_votes(&self.votes, out);
         put_u32(out, self.writes.len() as u32);
         self.writes.iter().for_each(|write| write.encode(out));
+        out.push(u8::from(self.loaded.is_some()));
+        self.loaded.iter().for_each(|name| name.encode(out));
     }
 
     fn decode(from: &mut Cursor<'_>) -> Result<Transaction, Flaw> {
@@ -200,7 +207,13 @@ impl Transaction {
         let votes = decode_votes(from)?;
         let count = from.count("writes", WEIGHT_MAX, 17)?;
         let writes = (0..count).map(|_| Write::decode(from)).collect::<Result<_, _>>()?;
-        Ok(Transaction { id, retry, votes, writes })
+        let begin = from.position();
+        let loaded = match from.u8()? {
+            0 => None,
+            1 => Some(SegmentName::decode(from)?),
+            other => return Err(Flaw::new(begin, "0 (no segment) or 1", other.to_string())),
+        };
+        Ok(Transaction { id, retry, votes, writes, loaded })
     }
 }
 
@@ -245,7 +258,7 @@ impl Batch {
     pub(super) fn decode(bytes: &[u8]) -> Result<Batch, Flaw> {
         let mut from = Cursor::new(bytes);
         let votes = decode_votes(&mut from)?;
-        let count = from.count("transactions", WEIGHT_MAX, 33)?;
+        let count = from.count("transactions", WEIGHT_MAX, 34)?;
         let transactions = (0..count).map(|_| Transaction::decode(&mut from)).collect::<Result<_, _>>()?;
         from.end()?;
         Ok(Batch { votes, transactions })
@@ -254,6 +267,19 @@ impl Batch {
     /// Every change of the batch, in the order of decision.
     pub fn writes(&self) -> impl Iterator<Item = &Write> {
         self.transactions.iter().flat_map(|transaction| &transaction.writes)
+    }
+
+    /// The records that it puts.
+    pub fn puts(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.writes().filter_map(|write| match write {
+            Write::Put(record) => Some(record),
+            Write::Delete { .. } => None,
+        })
+    }
+
+    /// The segments whose records it adds.
+    pub fn loaded(&self) -> impl Iterator<Item = SegmentName> {
+        self.transactions.iter().filter_map(|transaction| transaction.loaded)
     }
 }
 

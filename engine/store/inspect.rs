@@ -78,7 +78,7 @@ pub fn inspect(disk: &dyn Disk, kind: Kind, path: &str) -> StoreResult<Inspectio
 }
 
 fn of_manifest(manifest: &Manifest) -> Inspection {
-    let Manifest { sequence, log, components, metric, logs, segments, flushed, version_floor, l1 } = manifest;
+    let Manifest { sequence, log, components, metric, logs, segments, flushed, loaded, version_floor, l1 } = manifest;
     let about = format!("installation {sequence} of database {log}: {components} components, metric {metric}");
     let mut seen = Inspection { about, parts: Vec::new() };
     for no in logs {
@@ -100,6 +100,7 @@ fn of_manifest(manifest: &Manifest) -> Inspection {
         seen.add(0, "names", format!("l1/index.{} of digest {}", base.lsn.0, base.digest));
     }
     seen.add(0, "flushed", format!("up to {}, which last changed a record at {}", flushed.lsn, flushed.changed));
+    seen.add(0, "loaded", format!("segments that frames up to {loaded} have added are named, or merged"));
     seen.add(0, "versions", format!("of records that nothing is known of begin above {}", version_floor.0));
     seen
 }
@@ -133,6 +134,9 @@ impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let writes: usize = self.0.transactions.iter().map(|transaction| transaction.writes.len()).sum();
         write!(f, "{} transactions with {writes} writes", self.0.transactions.len())?;
+        for name in self.0.loaded() {
+            write!(f, " and the {} records of {}", name.entries, name.no.path())?;
+        }
         let first = self.0.transactions.first().and_then(|transaction| transaction.retry);
         first.map_or(Ok(()), |retry| write!(f, ", the first of retry id {:x}", retry.0))
     }

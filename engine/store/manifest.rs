@@ -30,7 +30,7 @@ pub const TEMPORARY: &str = "manifest.tmp";
 pub const POINTS: [&str; 3] = ["manifest.written", "manifest.synced", "manifest.renamed"];
 
 const MAGIC: [u8; 8] = *b"STORMMAN";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// The most segments that are named at a time.
 pub const SEGMENTS_MAX: usize = 4096;
 /// The most files of a log that are named at a time.
@@ -55,6 +55,9 @@ pub struct Manifest {
     pub segments: Vec<SegmentName>,
     /// How much of the log the segments hold.
     pub flushed: Flushed,
+    /// The last frame that added a segment which is named here, or was merged into one that is. The segments of later frames
+    /// are still to be named.
+    pub loaded: Lsn,
     /// Every version that is given is above this one: no record that is in none of them, and was there once, had a greater
     /// one, so none is given twice.
     pub version_floor: Version,
@@ -180,6 +183,7 @@ impl Manifest {
         self.logs.iter().for_each(|no| put_u64(&mut out, no.0));
         put_u64(&mut out, self.flushed.lsn.0);
         put_u64(&mut out, self.flushed.changed.0);
+        put_u64(&mut out, self.loaded.0);
         put_u64(&mut out, self.version_floor.0);
         put_u32(&mut out, self.segments.len() as u32);
         self.segments.iter().for_each(|name| name.encode(&mut out));
@@ -230,10 +234,10 @@ impl Manifest {
         };
         let logs = Self::decode_logs(from)?;
         let flushed = Flushed { lsn: Lsn(from.number()?), changed: Lsn(from.number()?) };
-        let version_floor = Version(from.number()?);
+        let (loaded, version_floor) = (Lsn(from.number()?), Version(from.number()?));
         let count = from.count("segments", SEGMENTS_MAX, SegmentName::BYTES)?;
         let segments = (0..count).map(|_| SegmentName::decode(from)).collect::<Result<_, _>>()?;
-        Ok(Manifest { sequence, log, components, metric, logs, segments, flushed, version_floor, l1 })
+        Ok(Manifest { sequence, log, components, metric, logs, segments, flushed, loaded, version_floor, l1 })
     }
 
     /// One file at least, and none before an earlier one.
@@ -270,7 +274,8 @@ mod tests {
         let flushed = Flushed { lsn: Lsn(8), changed: Lsn(7) };
         let (log, version_floor) = (LogId(77), Version(12));
         let segments = vec![segment];
-        Manifest { sequence: 5, log, components: 960, metric: 2, logs, segments, flushed, version_floor, l1 }
+        let loaded = Lsn(6);
+        Manifest { sequence: 5, log, components: 960, metric: 2, logs, segments, flushed, loaded, version_floor, l1 }
     }
 
     /// What somebody else would write: the right checksum of other bytes.
@@ -356,9 +361,9 @@ mod tests {
     #[test]
     fn a_later_format_is_named() {
         let mut bytes = manifest().encode();
-        bytes[8] = 4;
+        bytes[8] = 5;
         let bytes = seal_again(bytes);
-        let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 3, found: 4 };
+        let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 4, found: 5 };
         assert_eq!(Manifest::decode(&bytes, PATH), Err(expected));
     }
 

@@ -6,7 +6,8 @@ use proptest::{collection::vec, prelude::*};
 use stormproof_contract::WallTime;
 
 use super::{
-    Batch, Digest, Link, Participant, Record, RecordId, RetryId, Transaction, TransactionId, Version, Vote, Write,
+    Batch, Digest, Link, Lsn, Participant, Record, RecordId, RetryId, Transaction, TransactionId, Version, Vote, Write,
+    segment::{SegmentName, SegmentNo},
 };
 
 /// A small record without zero bytes where it matters, told from others by its number.
@@ -27,7 +28,7 @@ pub(super) fn record(number: u64) -> Record {
 pub(super) fn batch(number: u64) -> Batch {
     let writes = vec![Write::Put(Arc::new(record(number)))];
     let retry = Some(RetryId(u128::from(number) << 64 | 7));
-    let transaction = Transaction { id: TransactionId(number), retry, votes: vec![vote("ledger", number)], writes };
+    let transaction = Transaction { id: TransactionId(number), retry, votes: vec![vote("ledger", number)], writes, loaded: None };
     Batch { votes: vec![vote("l1", number)], transactions: vec![transaction] }
 }
 
@@ -72,9 +73,27 @@ fn any_vote() -> impl Strategy<Value = Vote> {
     })
 }
 
+fn any_segment_name() -> impl Strategy<Value = SegmentName> {
+    let number = || 0..1_u64 << 62;
+    (number(), number(), any::<[u8; 16]>(), number(), number(), number()).prop_map(
+        |(no, bytes, digest, upto, entries, live)| SegmentName {
+            no: SegmentNo(no),
+            bytes,
+            digest: Digest(digest),
+            upto: Lsn(upto),
+            entries,
+            live,
+        },
+    )
+}
+
 fn any_transaction() -> impl Strategy<Value = Transaction> {
-    (any::<u64>(), any::<Option<u128>>(), vec(any_vote(), 0..3), vec(any_write(), 0..4)).prop_map(
-        |(id, retry, votes, writes)| Transaction { id: TransactionId(id), retry: retry.map(RetryId), votes, writes },
+    let loaded = proptest::option::of(any_segment_name());
+    (any::<u64>(), any::<Option<u128>>(), vec(any_vote(), 0..3), vec(any_write(), 0..4), loaded).prop_map(
+        |(id, retry, votes, writes, loaded)| {
+            let (id, retry) = (TransactionId(id), retry.map(RetryId));
+            Transaction { id, retry, votes, writes, loaded }
+        },
     )
 }
 

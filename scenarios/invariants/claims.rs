@@ -23,6 +23,7 @@ claims! {
     Q3: "Q3", "a deleted record never returns, an old version never ranks, every hit is the record itself";
     Q4: "Q4", "an acknowledged record is found by the next query that should find it";
     B1: "B1", "the breaker changes its state as it may; held writes take effect in their order, none twice, none is forgotten";
+    B2: "B2", "a staged load takes effect whole, in its turn, and once; none is forgotten while the process lives";
     K1: "K1", "what was active becomes firmer, once for each time: nothing else changes but the weights of links";
     K2: "K2", "a prototype is the mean of live records which no other prototype has; making it changes none of them";
     K3: "K3", "only what is of low kappa, not pinned and linked to by no other record is pruned";

@@ -17,7 +17,8 @@ use stormproof_sim::{
 };
 
 use super::{
-    claims::{B1, D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
+    bulk,
+    claims::{B1, B2, D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
     consolidation::Consolidation,
     contents::{self, Asked},
     degradation,
@@ -96,7 +97,7 @@ impl MemoryJudge {
         findings.check(&D5, "an answer showed what was lost", read);
         if UNDECIDED.contains(&self.died_after) {
             findings.reach("died before the decision");
-            let nothing_new = recovery::adds_nothing(&facts, &known, self.died_after);
+            let nothing_new = recovery::adds_nothing(&facts, &known, &loads(history), self.died_after);
             findings.check(&D2, "killed during the vote, and committed", nothing_new);
         }
         // What could not be removed, or belongs to a participant that could not be told the end yet, is left, and
@@ -127,6 +128,7 @@ impl MemoryJudge {
         tiers_agree(&facts, findings);
         if let Some(last) = &self.last {
             findings.check(&B1, "a held write went astray", degradation::is_legal(last, &facts));
+            findings.check(&B2, "a staged load went astray", bulk::is_legal(last, &facts));
         }
         self.consolidation.settled(&facts, findings);
         self.last = Some(facts);
@@ -137,11 +139,21 @@ impl MemoryJudge {
         self.died_after = after;
         if let (Death::Encore, Some(last)) = (death, &self.last) {
             findings.check(&B1, "a write is held for ever", degradation::is_over(last));
+            findings.check(&B2, "a load is staged for ever", bulk::is_over(last));
         }
         let in_recovery = after == "boot" || after.starts_with("recover.");
         self.encore = death == Death::Encore;
         self.same_again = self.encore || (self.same_again && in_recovery);
     }
+}
+
+/// The bulk loads that clients have asked for.
+fn loads(history: &History<Op, Reply>) -> BTreeSet<RetryId> {
+    let retry = |op: &Op| match op {
+        Op::Commit(transaction) if transaction.bulk => Some(transaction.retry),
+        _ => None,
+    };
+    history.operations().iter().filter_map(|operation| retry(&operation.op)).collect()
 }
 
 /// Whether the disk has done what it must not.

@@ -57,6 +57,7 @@ pub fn read_at(reply: &Reply) -> Option<Lsn> {
         | Reply::Refused(_)
         | Reply::Unavailable(_)
         | Reply::Queued { .. }
+        | Reply::Staged { .. }
         | Reply::Activated { .. }
         | Reply::Consolidated { .. } => None,
     }

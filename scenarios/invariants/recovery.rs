@@ -1,6 +1,6 @@
 //! A node that has just booted: is it what it was, as far as it had promised?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stormproof_engine::memory::{Decision, Facts, Lsn, Outcome, RecordId, RetryId, Version, audit};
 
@@ -73,9 +73,21 @@ pub fn keeps_what_was_read(facts: &Facts, read_at: Lsn) -> Result<(), String> {
     Err(format!("a query was answered at {read_at:?}, and the log ends at {:?}", facts.lsn))
 }
 
-/// CE-01: the node died while it voted, so nothing of that batch is there.
-pub fn adds_nothing(facts: &Facts, before: &Known, died_after: &str) -> Result<(), String> {
-    let new = facts.decisions.iter().find(|(_, decision)| decision.lsn > before.lsn);
+/// CE-01: the node died while it voted, so nothing of that batch is there. A bulk load commits behind the batch that has
+/// gathered meanwhile: while one of the `loads` is under way, that batch may be there, and no load.
+pub fn adds_nothing(
+    facts: &Facts,
+    before: &Known,
+    loads: &BTreeSet<RetryId>,
+    died_after: &str,
+) -> Result<(), String> {
+    let is_known = |retry: &RetryId| before.decisions.iter().any(|(known, _, _)| known == retry);
+    let upto = if loads.iter().all(is_known) { before.lsn } else { before.lsn.next() };
+    let is_loaded = |retry: &RetryId, it: &Decision| {
+        loads.contains(retry) && matches!(it.outcome, Outcome::Committed { .. })
+    };
+    let is_new = |retry: &RetryId, it: &Decision| it.lsn > upto || (it.lsn > before.lsn && is_loaded(retry, it));
+    let new = facts.decisions.iter().find(|(retry, decision)| is_new(retry, decision));
     match new {
         None => Ok(()),
         Some((retry, decision)) => Err(format!(

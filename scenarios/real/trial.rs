@@ -179,7 +179,7 @@ impl Trial {
             Died::Somewhere => {}
             Died::Undecided { point, published } => {
                 let before = Known { lsn: *published, decisions: Vec::new() };
-                let nothing = recovery::adds_nothing(facts, &before, point);
+                let nothing = recovery::adds_nothing(facts, &before, &BTreeSet::new(), point);
                 self.check(&D2, "killed during the vote, and committed", nothing)?;
             }
             Died::Decided { point, published } => {

@@ -101,6 +101,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         walk: 4,
         activate: 0,
         consolidate: 0,
+        bulk: 0,
     };
     tuning.think = Span::new(Time::micros(50), Time(0), Time::millis(2));
     let faults = match CASES[case].name {

@@ -1,6 +1,7 @@
 //! The suites. Each puts the engine into one kind of danger, in named cases. One, `replica`, tries the harness's own
 //! replicated register instead: what the engine will need of the network is proven there first.
 
+pub mod bulk;
 pub mod commit;
 pub mod compaction;
 pub mod consolidate;
@@ -29,6 +30,7 @@ pub fn all(vectors: Option<&Arc<Vectors>>) -> Vec<Box<dyn Suite>> {
         Box::new(wal::suite(vectors.cloned())),
         Box::new(flush::suite(vectors.cloned())),
         Box::new(compaction::suite(vectors.cloned())),
+        Box::new(bulk::suite(vectors.cloned())),
         Box::new(consolidate::suite(vectors.cloned())),
         Box::new(degrade::suite(vectors.cloned())),
         Box::new(rot::suite(vectors.cloned())),

@@ -18,7 +18,7 @@ pub(super) fn op(op: &Op) -> u64 {
 }
 
 fn transaction(commit: &Transaction) -> u64 {
-    let Transaction { retry, reads, whole, inserts, upserts, deletes, managers } = commit;
+    let Transaction { retry, reads, whole, inserts, upserts, deletes, managers, bulk } = commit;
     let hash = add(add(11, retry.0 as u64), (retry.0 >> 64) as u64);
     let hash = reads
         .iter()
@@ -26,6 +26,7 @@ fn transaction(commit: &Transaction) -> u64 {
     let hash = inserts.iter().fold(add(hash, inserts.len() as u64), draft);
     let hash = upserts.iter().fold(add(hash, upserts.len() as u64), draft);
     let hash = deletes.iter().fold(add(hash, deletes.len() as u64), |hash, id| add(hash, id.0));
+    let hash = if *bulk { add(hash, 21) } else { hash };
     // Rare, and told apart by their words.
     if whole.is_none() && managers.is_empty() { hash } else { text(hash, &format!("{whole:?} {managers:?}")) }
 }
@@ -62,6 +63,7 @@ pub(super) fn reply(reply: &Reply) -> u64 {
         Reply::Refused(why) => text(6, &format!("{why:?}")),
         Reply::Unavailable(why) => text(7, &format!("{why:?}")),
         Reply::Queued { ahead } => add(12, *ahead),
+        Reply::Staged { ahead } => add(20, *ahead),
     }
 }
 

@@ -5,7 +5,10 @@
 
 mod hash;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use stormproof_contract::NodeId;
@@ -47,6 +50,9 @@ pub struct Mix {
     /// Ask for a pass of consolidation. Where nobody does, records are not pinned, and all begin with the same kappa.
     #[serde(default)]
     pub consolidate: u32,
+    /// Load new records, several at a time.
+    #[serde(default)]
+    pub bulk: u32,
 }
 
 /// What the clients of a run do.
@@ -109,6 +115,7 @@ impl Mix {
             walk: 7,
             activate: 0,
             consolidate: 0,
+            bulk: 0,
         }
     }
 }
@@ -197,6 +204,7 @@ impl Clients {
             mix.walk,
             mix.activate,
             mix.consolidate,
+            mix.bulk,
         ];
         let keys = self.keys(dice);
         match share(&shares, dice) {
@@ -216,6 +224,13 @@ impl Clients {
             }
             9 => return Some(Op::Activate { ids: (0..dice.between(1, 4)).map(|_| self.key(dice)).collect() }),
             10 => return Some(Op::Consolidate { pass: *dice.pick(&[Pass::Nrem, Pass::Rem, Pass::Prune]) }),
+            11 => {
+                let more = (0..dice.below(4)).map(|_| self.key(dice));
+                let all: BTreeSet<_> = keys.into_iter().chain(more).collect();
+                transaction.inserts = all.into_iter().map(|id| self.draft(client, id, dice)).collect();
+                // Only inserts, so nobody else takes part.
+                (transaction.bulk, transaction.managers) = (true, Vec::new());
+            }
             _ => return Some(self.search(dice)),
         }
         Some(Op::Commit(transaction))
@@ -311,6 +326,6 @@ pub fn class(reply: &Reply) -> Class {
         | Reply::Consolidated { .. } => Class::Done,
         Reply::Conflict(_) | Reply::Refused(_) => Class::NoEffect,
         Reply::Unavailable(_) => Class::TryAgain,
-        Reply::Queued { .. } => Class::Pending,
+        Reply::Queued { .. } | Reply::Staged { .. } => Class::Pending,
     }
 }

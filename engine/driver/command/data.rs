@@ -19,7 +19,7 @@ use stormproof_contract::Disk;
 use super::{CommandError, NODE_DIR, RealDisk};
 use crate::{
     driver::{Client, Fvecs, JobCommand, Observer, Options, Running, Stop, open},
-    memory::{Config, Draft, Engine, MemoryNode, Metric, Op, Record, RecordId, Reply, RetryId, Transaction},
+    memory::{Config, Draft, Engine, MemoryNode, Metric, Op, Record, RecordId, Reply, RetryId, Transaction, Unavailable},
     store::{
         DigestBuilder, l1,
         manifest::{Manifest, ManifestFile},
@@ -31,6 +31,11 @@ use crate::{
 const BATCH_RECORDS: usize = 256;
 /// Transactions under way at a time, so that the log has something to put into one frame.
 const LOADERS: usize = 8;
+/// The same for a bulk load, of which each makes a segment. While one is written, the next is read.
+const BULK_RECORDS: usize = 8192;
+const BULK_LOADERS: usize = 2;
+/// After what time a bulk load is asked after again.
+const ASK_AFTER: Duration = Duration::from_millis(5);
 /// Records that are asked for at a time.
 const PAGE_RECORDS: u32 = 1000;
 
@@ -49,6 +54,7 @@ pub(super) struct Load {
     pub(super) first_id: u64,
     pub(super) limit: Option<u64>,
     pub(super) metric: Metric,
+    pub(super) bulk: bool,
     pub(super) json: bool,
 }
 
@@ -118,12 +124,13 @@ pub(super) fn load(opening: &Opening, what: &Load) -> Result<ExitCode, CommandEr
     // For whoever watches: the file says how many there are when it is read.
     let wanted = vectors.expected().map_or_else(String::new, |expected| format!(" of {}", expected.min(left)));
     let (began, done) = (Instant::now(), AtomicU64::new(0));
-    let source = Mutex::new(Some(Source { next: Some(what.first_id), left, vectors: &mut vectors }));
+    let (loaders, batch) = if what.bulk { (BULK_LOADERS, BULK_RECORDS) } else { (LOADERS, BATCH_RECORDS) };
+    let source = Mutex::new(Some(Source { next: Some(what.first_id), left, batch, vectors: &mut vectors }));
     let loaded = thread::scope(|scope| {
-        let loaders: Vec<_> = (0..LOADERS)
+        let loaders: Vec<_> = (0..loaders)
             .map(|_| {
                 let (client, source, done) = (store.client(), &source, &done);
-                scope.spawn(move || load_some(&client, source, done))
+                scope.spawn(move || load_some(&client, source, what.bulk, done))
             })
             .collect();
         let mut shown = Instant::now();
@@ -160,13 +167,15 @@ struct Source<'a> {
     /// The next id, if there is one.
     next: Option<u64>,
     left: u64,
+    /// How many are taken at a time.
+    batch: usize,
     vectors: &'a mut Fvecs,
 }
 
 impl Source<'_> {
     fn take(&mut self) -> Result<Vec<Draft>, CommandError> {
         let mut upserts = Vec::new();
-        while upserts.len() < BATCH_RECORDS && self.left > 0 {
+        while upserts.len() < self.batch && self.left > 0 {
             let Some(vector) = self.vectors.next() else { break };
             let id = self.next.ok_or(CommandError::TooManyIds)?;
             upserts.push(Draft::new(RecordId(id), vector?));
@@ -179,6 +188,7 @@ impl Source<'_> {
 fn load_some(
     client: &Client<MemoryNode>,
     source: &Mutex<Option<Source<'_>>>,
+    bulk: bool,
     done: &AtomicU64,
 ) -> Result<(), CommandError> {
     let held = || source.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,7 +200,13 @@ fn load_some(
             }
             let n = upserts.len() as u64;
             let retry = retry_of(&upserts);
-            match client.call(Op::Commit(Transaction { upserts, ..Transaction::new(retry) }))? {
+            let reply = if bulk {
+                let part = Transaction { inserts: upserts, bulk, ..Transaction::new(retry) };
+                load_part(client, part)?
+            } else {
+                client.call(Op::Commit(Transaction { upserts, ..Transaction::new(retry) }))?
+            };
+            match reply {
                 Reply::Committed { .. } => done.fetch_add(n, Ordering::Relaxed),
                 other => return Err(other.into()),
             };
@@ -200,6 +216,26 @@ fn load_some(
         *held() = None;
     }
     loaded
+}
+
+/// Stages a part of a bulk load, and waits until it is decided.
+fn load_part(client: &Client<MemoryNode>, part: Transaction) -> Result<Reply, CommandError> {
+    let retry = part.retry;
+    loop {
+        match client.call(Op::Commit(part.clone()))? {
+            Reply::Unavailable(Unavailable::Busy) => thread::sleep(ASK_AFTER),
+            Reply::Staged { .. } => break,
+            other => return Ok(other),
+        }
+    }
+    loop {
+        thread::sleep(ASK_AFTER);
+        // Its name is enough to ask after it.
+        match client.call(Op::Commit(Transaction { bulk: true, ..Transaction::new(retry) }))? {
+            Reply::Staged { .. } => {}
+            other => return Ok(other),
+        }
+    }
 }
 
 /// A name for what a transaction loads: its digest.

@@ -113,6 +113,9 @@ enum Command {
         /// How a new store compares vectors
         #[arg(long, value_enum, default_value_t = MetricName::L2)]
         metric: MetricName,
+        /// Put new records into segments of their own, around the log; one that is there already is an error
+        #[arg(long)]
+        bulk: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -308,8 +311,8 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Verify { dir, json } => verify::run(&dir, json),
         Command::Repair { dir, dry_run, json } => repair::run(&dir, dry_run, json),
         Command::Inspect { kind, file, json } => inspect::run(kind.into(), &file, json),
-        Command::Load { dir, file, first_id, limit, metric, json } => {
-            data::load(&opening(dir), &data::Load { file, first_id, limit, metric: metric.into(), json })
+        Command::Load { dir, file, first_id, limit, metric, bulk, json } => {
+            data::load(&opening(dir), &data::Load { file, first_id, limit, metric: metric.into(), bulk, json })
         }
         Command::Get { dir, ids, json } => data::get(&opening(dir), &ids, json),
         Command::Scan { dir, from, limit, json } => data::scan(&opening(dir), from, limit, json),

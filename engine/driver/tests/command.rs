@@ -145,6 +145,24 @@ fn what_was_loaded_is_found_and_the_same_load_again_writes_nothing() {
 }
 
 #[test]
+fn a_bulk_load_is_found_and_the_same_again_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, file) = (dir.path().join("store"), dir.path().join("v.fvecs"));
+    fvecs(&file, 9_000);
+    let (store, file) = (store.to_str().unwrap(), file.to_str().unwrap());
+    for _ in 0..2 {
+        let output = run(&["load", store, file, "--bulk"]);
+        assert!(output.status.success() && said(&output).starts_with("9000 records"), "{}", said(&output));
+        let stats: serde_json::Value = serde_json::from_slice(&run(&["stats", store, "--json"]).stdout).unwrap();
+        assert_eq!((&stats["records"], &stats["lsn"], &stats["segments"]), (&9000.into(), &2.into(), &2.into()));
+    }
+    assert!(said(&run(&["get", store, "8999"])).contains("[8999, 1]"), "{}", said(&run(&["get", store, "8999"])));
+    assert!(run(&["verify", store]).status.success());
+    let again = run(&["load", store, file, "--bulk", "--limit", "10"]);
+    assert!(!again.status.success() && said(&again).contains("Duplicate"), "{}", said(&again));
+}
+
+#[test]
 fn a_search_is_exact_however_little_of_the_index_is_in_memory() {
     let dir = tempfile::tempdir().unwrap();
     let (store, file) = (dir.path().join("store"), dir.path().join("v.fvecs"));

@@ -28,7 +28,10 @@ mod prune;
 mod rem;
 pub(super) mod rules;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use stormproof_contract::{Bytes, Effects, JobEnd, JobId, RequestId, Tick, WallTime};
@@ -44,7 +47,7 @@ use super::{
 };
 use crate::{
     ids::{Lsn, RecordId},
-    store::{Batch, RetryId, Write, compact::Sources, manifest::SEGMENTS_MAX},
+    store::{Record, RetryId, compact::Sources, manifest::SEGMENTS_MAX},
 };
 
 /// The points of a pass.
@@ -209,15 +212,13 @@ impl Consolidation {
     }
 
     /// Keeps in mind that records were changed, and what is linked to from now on.
-    pub(super) fn saw(&mut self, frame: &Batch, now: Tick) {
-        if frame.writes().next().is_some() {
+    pub(super) fn saw<'a>(&mut self, put: impl Iterator<Item = &'a Arc<Record>>, changed: bool, now: Tick) {
+        if changed {
             self.changed_at = now;
         }
         let Some(pass) = self.underway.as_mut().filter(|pass| pass.pass == Pass::Prune) else { return };
-        for write in frame.writes() {
-            if let Write::Put(record) = write
-                && pass.linked.len() <= LINKED_MAX
-            {
+        for record in put {
+            if pass.linked.len() <= LINKED_MAX {
                 pass.linked.extend(record.links.iter().map(|link| link.to).filter(|to| *to != record.id));
             }
         }

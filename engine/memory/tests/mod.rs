@@ -2,6 +2,7 @@
 //! a node is dropped between calls, files are damaged by hand, and single calls fail.
 
 mod away;
+mod bulk;
 mod compact;
 mod consolidate;
 mod flush;

@@ -227,7 +227,11 @@ impl Merging {
         let Merging { entries, writer, dropped } = self;
         let upto = entries.segments().last().expect("a run has a segment").upto();
         let decisions: Vec<Vec<Decided>> = entries.segments().map(Segment::decisions).collect::<Result<_, _>>()?;
-        Ok(Made { name: writer.finish(upto, &decisions.concat())?, dropped })
+        let mut decisions = decisions.concat();
+        // A segment that was loaded has its own decision, which one that was flushed beside it may have as well.
+        decisions.sort_by_key(|decided| (decided.lsn, decided.place));
+        decisions.dedup_by_key(|decided| (decided.lsn, decided.place));
+        Ok(Made { name: writer.finish(upto, &decisions)?, dropped })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a segment is called, and what is known of it without opening it.
 
+use serde::{Deserialize, Serialize};
+
 use super::DIRECTORY;
 use crate::{
     ids::Lsn,
@@ -10,11 +12,13 @@ use crate::{
 };
 
 /// A segment's number: its name in [`DIRECTORY`]. Never given twice in the life of a database.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct SegmentNo(pub u64);
 
 /// What is known of a segment without opening it, and what it must be if it is opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SegmentName {
     /// Its number.
     pub no: SegmentNo,

@@ -31,6 +31,7 @@ fn fresh_manifest() -> Manifest {
         logs: vec![LogNo::FIRST],
         segments: Vec::new(),
         flushed: Flushed::default(),
+        loaded: Lsn(0),
         version_floor: crate::ids::Version(0),
         l1: None,
     }
