@@ -194,3 +194,68 @@ fn of_l1(disk: &dyn Disk, path: &str) -> StoreResult<Inspection> {
     seen.add(0, "removals", format!("{}", file.tombstones.len()));
     Ok(seen)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        ids::{Lsn, RecordId},
+        store::{
+            Entry,
+            log::LogId,
+            samples,
+            segment::{Decided, SegmentNo, SegmentWriter},
+            test_disk::TestDisk,
+        },
+    };
+
+    #[test]
+    fn a_segment_is_told_part_by_part_and_what_is_wrong_with_it() {
+        let disk = TestDisk::new();
+        let dynamic: Arc<dyn Disk> = Arc::clone(&disk) as _;
+        let mut writer = SegmentWriter::create(&dynamic, LogId(7), SegmentNo(1), 4).expect("created");
+        for id in 0..300 {
+            writer.push(RecordId(id), &Entry::Live(Arc::new(samples::record(id)))).expect("written");
+        }
+        let decided = Decided::of(Lsn(3), 0, &samples::batch(3).transactions[0]).expect("it can be retried");
+        writer.finish(Lsn(3), &[decided]).expect("durable");
+        let told = |path| inspect(&*disk, Kind::Segment, path).expect("it can be opened");
+        let seen = told("segments/1");
+        let words: Vec<_> = seen.parts.iter().map(|part| format!("{}: {}", part.what, part.words)).collect();
+        let expected = [
+            "group 0: 256 records, 256 of them live, from record 0 to record 255",
+            "group 1: 44 records, 44 of them live, from record 256 to record 299",
+            "decisions: 1 by retry id",
+        ];
+        assert_eq!(words, expected);
+        assert!(!seen.is_damaged());
+        let mut bytes = disk.bytes("segments/1");
+        for (part, words) in [(0, "256 records from record 0 to before record 256: "), (1, "44 records from record 256 on: ")] {
+            bytes[seen.parts[part].offset as usize + 9] ^= 1;
+            disk.set("segments/1", &bytes);
+            let seen = told("segments/1");
+            let damaged: Vec<_> = seen.parts.iter().filter(|part| part.damaged).collect();
+            assert!(seen.is_damaged() && damaged.len() == part + 1, "{damaged:?}");
+            assert!(damaged[part].words.starts_with(words), "{damaged:?}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_told_in_a_few_words() {
+        let mut batch = samples::batch(3);
+        let said = |batch: &Batch| Words(batch).to_string();
+        assert_eq!(said(&batch), "1 transactions with 1 writes, the first of retry id 30000000000000007");
+        batch.transactions[0].loaded = Some(crate::store::segment::SegmentName {
+            no: SegmentNo(9),
+            bytes: 1,
+            digest: crate::store::Digest([0; 16]),
+            upto: Lsn(1),
+            entries: 20,
+            live: 20,
+        });
+        batch.transactions[0].retry = None;
+        assert_eq!(said(&batch), "1 transactions with 1 writes and the 20 records of segments/9");
+    }
+}

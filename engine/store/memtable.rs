@@ -329,6 +329,18 @@ mod tests {
         assert_eq!(all - shared, 3, "of {all} nodes");
     }
 
+    /// Ids that ascend leave 25 entries, or children, behind in each node that was cut.
+    #[test]
+    fn a_node_is_cut_when_it_is_wider_than_it_may_be() {
+        let mut table = Memtable::default();
+        for (id, nodes_then) in [(32, 1), (33, 3), (782, 32), (783, 33), (807, 33), (808, 36)] {
+            while table.entries() < id {
+                table.apply(&Write::Put(Arc::new(samples::record(table.entries() as u64))));
+            }
+            assert_eq!(nodes(&table.root).len(), nodes_then, "of {id}");
+        }
+    }
+
     fn nodes(node: &Arc<Node>) -> Vec<*const Node> {
         let below = match &**node {
             Node::Leaf(_) => Vec::new(),

@@ -124,8 +124,8 @@ impl Chunks {
         }
         self.bytes.drain(..self.at);
         self.at = 0;
-        let more = (self.len - self.offset).min((len - left).max(CHUNK_BYTES) as u64) as usize;
-        self.bytes.resize(left + more, 0);
+        // More than is asked for, and perhaps more than there is.
+        self.bytes.resize(left + len.max(CHUNK_BYTES), 0);
         let got = self.file.read_at(self.offset, &mut self.bytes[left..])?;
         self.bytes.truncate(left + got);
         self.offset += got as u64;

@@ -139,3 +139,48 @@ fn lists_its_files_in_order_and_nothing_else() {
     assert_eq!(voted.renamed(), name(L1Kind::Delta));
     assert_eq!(names, ["l1/index.3", "l1/delta.9", "l1/delta.10", "l1/delta.11.tmp"]);
 }
+
+fn plain(id: u64) -> L1Row<'static> {
+    L1Row { id: RecordId(id), version: Version(1), vector: (&[1.0, 2.0, 3.0]).into() }
+}
+
+#[test]
+fn a_file_is_read_to_its_end_wherever_a_chunk_of_it_ends() {
+    let disk = TestDisk::new();
+    // 12 bytes more than what is read at a time, of the 16 of its digest.
+    let (n, gone) = (9_359, [(RecordId(1 << 40), Version(2))]);
+    let digest = write(&*disk, name(L1Kind::Index), &head(L1Kind::Index), n, (0..n as u64).map(plain), &gone).expect("written");
+    let path = name(L1Kind::Index).path();
+    let mut bytes = disk.bytes(&path);
+    assert_eq!(bytes.len(), (256 << 10) + 12);
+    let file = read(&*disk, name(L1Kind::Index)).expect("read");
+    assert_eq!((file.digest, file.rows().count(), &file.tombstones[..]), (digest, n, &gone[..]));
+    *bytes.last_mut().expect("bytes") ^= 1;
+    disk.set(&path, &bytes);
+    let error = read(&*disk, name(L1Kind::Index)).expect_err("another digest");
+    assert!(matches!(error, StoreError::Damaged { offset, .. } if offset == bytes.len() as u64 - 16), "{error}");
+}
+
+#[test]
+fn rows_are_written_many_at_a_time() {
+    for (failing, is_well) in [(3, false), (4, true)] {
+        let disk = TestDisk::new();
+        disk.fail_after(failing, DiskOp::Write, DiskErrorKind::Io);
+        // Three times 64 KiB, and some.
+        let written = write(&*disk, name(L1Kind::Index), &head(L1Kind::Index), 7_100, (0..7_100).map(plain), &[]);
+        assert_eq!(written.is_ok(), is_well, "in four writes");
+    }
+}
+
+#[test]
+fn a_head_that_nobody_writes_is_refused_where_it_is_wrong() {
+    for (at, value, told) in [(14, 1, 14), (12, 3, 12), (50, 1, 48), (52, 1, 48)] {
+        let disk = TestDisk::new();
+        let (path, _) = written(&disk);
+        let mut bytes = disk.bytes(&path);
+        bytes[at] = value;
+        disk.set(&path, &bytes);
+        let error = read(&*disk, name(L1Kind::Delta)).expect_err("no such head");
+        assert!(matches!(error, StoreError::Damaged { offset, .. } if offset == told), "{at}: {error}");
+    }
+}

@@ -29,8 +29,6 @@ pub fn write<'a>(
     let counted = Counted { head: *head, rows: row_count as u64, tombstones: tombstones.len() as u64 };
     let file = disk.open(&name.path(), Open::Truncate)?;
     let mut to = Gathered { file, offset: 0, bytes: counted.encode(), digest: DigestBuilder::default() };
-    let row_bytes = 16 + size_of::<f32>() * head.components as usize;
-    to.bytes.reserve(CHUNK_BYTES.min(row_count * row_bytes + tombstones.len() * 16) + row_bytes);
     let mut written = 0;
     for row in rows {
         written += 1;

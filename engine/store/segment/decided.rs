@@ -28,7 +28,7 @@ pub struct Decided {
 }
 
 /// The least bytes of a decision.
-const BYTES_MIN: usize = 8 + 4 + 8 + 16 + 4 + 4;
+pub(super) const BYTES_MIN: usize = 8 + 4 + 8 + 16 + 4 + 4;
 
 impl Decided {
     /// What is kept of a transaction of a frame; `None` if nobody can ask for it again.

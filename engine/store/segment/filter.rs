@@ -83,6 +83,15 @@ mod tests {
         assert_eq!(filter.bytes().len() as u64, Filter::bytes_for(3));
     }
 
+    /// Another probe is another format: filters that were written would let nothing pass.
+    #[test]
+    fn its_bits_are_those_of_the_format() {
+        let mut filter = Filter::for_entries(5);
+        (1..=5).for_each(|id| filter.add(RecordId(id)));
+        let bits: Vec<_> = filter.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(bits.concat(), "0f9a3de4f16fc0");
+    }
+
     #[test]
     fn the_filter_of_nothing_passes_nothing() {
         assert!(!Filter::for_entries(0).passes(RecordId(1)));

@@ -228,3 +228,79 @@ fn is_bounded(group: &Group) -> bool {
         && part(group.keys_bytes, KEYS_BYTES_MAX)
         && part(group.facts_bytes, FACTS_BYTES_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of one group of two records, one of them live.
+    fn footer() -> Footer {
+        let home = Home { log: LogId(7), no: SegmentNo(3) };
+        let contents = Digest([0; Digest::LEN]);
+        let (decisions_at, filter_at) = (group().end(4), group().end(4) + 12);
+        Footer { home, components: 4, upto: Lsn(9), entries: 2, live: 1, groups: 1, decisions_at, filter_at, contents }
+    }
+
+    fn group() -> Group {
+        Group { first: RecordId(5), offset: 0, entries: 2, live: 1, keys_bytes: 80, facts_bytes: 20 }
+    }
+
+    #[test]
+    fn parts_that_cannot_lie_one_behind_the_other_are_refused() {
+        let good = footer();
+        assert_eq!(good.check(good.index().end()), Ok(()));
+        good.check(good.index().end() + 1).expect_err("it does not end there");
+        for bad in [
+            Footer { components: COMPONENTS_MAX as u32 + 1, ..good },
+            Footer { live: 3, ..good },
+            Footer { groups: 3, ..good },
+            Footer { decisions_at: good.filter_at + 1, ..good },
+        ] {
+            bad.check(bad.index().end()).expect_err("no such footer is written");
+        }
+        // Nor is any of these numbers counted with.
+        for bad in [Footer { entries: u64::MAX, ..good }, Footer { filter_at: u64::MAX, ..good }] {
+            bad.check(good.index().end()).expect_err("more than the file holds");
+        }
+    }
+
+    #[test]
+    fn groups_that_do_not_follow_one_another_are_refused() {
+        let read = |groups: &[Group]| {
+            let sum = |of: fn(&Group) -> u32| groups.iter().map(|group| u64::from(of(group))).sum();
+            let decisions_at = groups.last().expect("a group").end(4);
+            let (entries, live) = (sum(|group| group.entries), sum(|group| group.live));
+            let footer = Footer { groups: groups.len() as u64, entries, live, decisions_at, ..footer() };
+            decode_index(&encode_index(groups), &footer).map(|found| found.len())
+        };
+        let next = Group { first: RecordId(6), offset: group().end(4), ..group() };
+        assert_eq!(read(&[group(), next]), Ok(2));
+        for bad in [
+            Group { first: RecordId(5), ..next },
+            Group { first: RecordId(4), ..next },
+            Group { offset: next.offset + 1, ..next },
+            Group { keys_bytes: SEAL_BYTES as u32 - 1, ..next },
+        ] {
+            read(&[group(), bad]).expect_err("no such index is written");
+        }
+    }
+
+    #[test]
+    fn a_group_has_its_bounds() {
+        let (keys, facts) = ((KEYS_BYTES_MAX + SEAL_BYTES) as u32, (FACTS_BYTES_MAX + SEAL_BYTES) as u32);
+        let (most, least) = (ENTRIES_MAX as u32, SEAL_BYTES as u32);
+        let good = Group { entries: most, live: most, keys_bytes: keys, facts_bytes: facts, ..group() };
+        assert!(is_bounded(&good) && is_bounded(&Group { live: 0, keys_bytes: least, facts_bytes: least, ..good }));
+        for bad in [
+            Group { entries: 0, live: 0, ..good },
+            Group { entries: most + 1, ..good },
+            Group { entries: most - 1, ..good },
+            Group { keys_bytes: keys + 1, ..good },
+            Group { keys_bytes: least - 1, ..good },
+            Group { facts_bytes: facts + 1, ..good },
+            Group { facts_bytes: least - 1, ..good },
+        ] {
+            assert!(!is_bounded(&bad), "{bad:?}");
+        }
+    }
+}

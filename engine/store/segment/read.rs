@@ -58,7 +58,7 @@ impl Segment {
             opened => opened?,
         };
         let found = file.meta()?.len;
-        if found != name.bytes || found < FOOTER_BYTES as u64 {
+        if found != name.bytes {
             return Err(Flaw::new(0, format!("{} bytes", name.bytes), format!("{found}")).in_file(&path, 0));
         }
         let home = Home { log, no: name.no };
@@ -70,10 +70,7 @@ impl Segment {
     pub fn open_alone(disk: &dyn Disk, path: &str) -> StoreResult<Segment> {
         let file = disk.open(path, Open::Read)?;
         let found = file.meta()?.len;
-        if found < FOOTER_BYTES as u64 {
-            return Err(Flaw::new(0, format!("{FOOTER_BYTES} bytes at least"), format!("{found}")).in_file(path, 0));
-        }
-        let at = found - FOOTER_BYTES as u64;
+        let at = footer_at(found, path)?;
         let mut bytes = [0; FOOTER_BYTES];
         file.read_exact_at(at, &mut bytes)?;
         let (home, components) = Footer::claims(&bytes).map_err(|flaw| flaw.in_file(path, at))?;
@@ -322,15 +319,22 @@ impl Segment {
     }
 }
 
+/// Where the footer of a file of so many bytes is.
+fn footer_at(bytes: u64, path: &str) -> StoreResult<u64> {
+    let short = || Flaw::new(0, format!("{FOOTER_BYTES} bytes at least"), format!("{bytes}")).in_file(path, 0);
+    bytes.checked_sub(FOOTER_BYTES as u64).ok_or_else(short)
+}
+
 fn read_footer(file: &dyn File, home: Home, components: u32, name: &SegmentName) -> StoreResult<Footer> {
+    let at = footer_at(name.bytes, &name.no.path())?;
     let mut bytes = [0; FOOTER_BYTES];
-    file.read_exact_at(name.bytes - FOOTER_BYTES as u64, &mut bytes)?;
+    file.read_exact_at(at, &mut bytes)?;
     let footer = Footer::decode(&bytes, home, components, name.bytes)?;
     let (known, said) = ((footer.entries, footer.live, footer.upto), (name.entries, name.live, name.upto));
     if known != said {
         return Err(StoreError::Foreign {
             path: name.no.path().into(),
-            offset: name.bytes - FOOTER_BYTES as u64,
+            offset: at,
             expected: format!("{} records, {} of them live, up to {}", said.0, said.1, said.2).into(),
             found: format!("{}, {}, {}", known.0, known.1, known.2).into(),
         });
@@ -340,7 +344,7 @@ fn read_footer(file: &dyn File, home: Home, components: u32, name: &SegmentName)
     if found != name.digest {
         return Err(StoreError::Foreign {
             path: name.no.path().into(),
-            offset: name.bytes - FOOTER_BYTES as u64,
+            offset: at,
             expected: format!("a footer of digest {}", name.digest).into(),
             found: found.to_string().into(),
         });

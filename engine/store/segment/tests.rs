@@ -295,3 +295,120 @@ proptest! {
         let _ = (segment.verify(), segment.get(RecordId(1)), keys);
     }
 }
+
+#[test]
+fn the_least_and_the_greatest_lengths_are_those_of_what_is_written() {
+    let mut bytes = Vec::new();
+    let name = SegmentName { no: NO, bytes: 1, digest: Digest([1; 16]), upto: Lsn(2), entries: 3, live: 2 };
+    name.encode(&mut bytes);
+    assert_eq!(bytes.len(), SegmentName::BYTES);
+    let least = Decided { votes: Vec::new(), versions: Vec::new(), ..decisions().remove(0) };
+    assert_eq!(decided::encode(&[least]).len(), 4 + decided::BYTES_MIN);
+    assert_eq!(decided::encoded_bytes(&decided::encode(&decisions())), Some(decided::encode(&decisions()).len()));
+    assert_eq!(decided::encoded_bytes(&[9, 0, 0, 0]), None);
+}
+
+/// All but one link, byte of facts and record too few to be complete, and then the largest record there can be.
+#[test]
+fn the_fullest_group_fits() {
+    let plain = |id| Record { text: String::new(), attributes: BTreeMap::new(), links: Vec::new(), ..samples::record(id) };
+    let links = |n: u64| (0..n).map(RecordId).map(Link::new).collect();
+    // Each has 8 bytes of facts, the lengths of nothing.
+    let first = Record { links: links(4095), text: "x".repeat((32 << 10) - 1 - 8 * 255), ..plain(0) };
+    let attribute = |at| (format!("{at:04096}"), "v".repeat(4096));
+    let last = Record {
+        text: "t".repeat(1 << 20),
+        attributes: (0..256).map(attribute).collect(),
+        links: links(65_536),
+        ..plain(255)
+    };
+    let all = [first].into_iter().chain((1..255).map(plain)).chain([last]);
+    let entries: Entries = all.map(|record| (record.id, Entry::Live(Arc::new(record)))).collect();
+    let disk = TestDisk::new();
+    let segment = opened(&disk, &written(&disk, &entries).expect("written")).expect("opened");
+    assert_eq!((segment.groups(), segment.counts_of(0)), (1, (256, 256)));
+    assert_eq!(whole(&segment), Ok(entries));
+}
+
+#[test]
+fn what_is_known_of_a_segment_and_its_groups_is_what_was_written() {
+    let entries: Entries = (0..300).map(|id| if id % 3 == 0 { gone(10 * id) } else { live(10 * id) }).collect();
+    let disk = TestDisk::new();
+    let name = written(&disk, &entries).expect("written");
+    for segment in [opened(&disk, &name), Segment::open_alone(&*disk, &NO.path())] {
+        let segment = segment.expect("opened");
+        assert_eq!((segment.components(), segment.log(), segment.no()), (COMPONENTS, LOG, NO));
+        assert_eq!([0, 1].map(|group| segment.counts_of(group)), [(256, 170), (44, 30)]);
+        assert_eq!([0, 9, 2559, 2560, 9999].map(|id| segment.group_from(RecordId(id))), [0, 0, 0, 1, 1]);
+        let keys = segment.keys_of(0).expect("keys");
+        assert_eq!([0, 1, 10, 11, 2550, 2551].map(|id| keys.first_from(RecordId(id))), [0, 1, 1, 2, 255, 256]);
+        assert!(!keys.is_empty() && Keys::default().is_empty());
+        // The struct, and what its lists hold: 256 ids, versions and places, 170 times and kappas and ends, as many links.
+        assert_eq!(keys.bytes_in_memory(), size_of::<Keys>() + 256 * 32 + 170 * 20 + 170 * 12);
+        assert!(format!("{segment:?}").contains("footer"));
+    }
+}
+
+#[test]
+fn keys_out_of_order_or_of_too_many_links_are_refused() {
+    let keys = |ids: &[u64], links: u64| {
+        let mut gathered = group::Gathered::default();
+        let links: Vec<_> = (0..links).map(RecordId).map(Link::new).collect();
+        for id in ids {
+            let record = Record { links: links.clone(), ..samples::record(*id) };
+            gathered.push(RecordId(*id), &Entry::Live(Arc::new(record)));
+        }
+        Keys::decode(&gathered.encode_keys()).map(|keys| keys.len())
+    };
+    assert_eq!(keys(&[5, 6], 1), Ok(2));
+    assert_eq!(keys(&[5], 4096 + 65_536), Ok(1));
+    for (ids, links) in [(&[][..], 0), (&[5, 5], 0), (&[6, 5], 0), (&[5], 4096 + 65_537)] {
+        assert!(keys(ids, links).is_err(), "{ids:?}, {links}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_listed_or_is_no_longer_than_a_footer_is_told_from_a_missing_one() {
+    let disk = TestDisk::new();
+    let name = written(&disk, &[live(1)].into()).expect("written");
+    for open in [
+        &|| opened(&disk, &name).map(drop) as StoreResult<()>,
+        &|| Segment::salvage(&*disk, LOG, &name, COMPONENTS).map(drop),
+        &|| list(&*disk).map(drop),
+    ] as [&dyn Fn() -> StoreResult<()>; 3]
+    {
+        disk.fail_next(DiskOp::Open, DiskErrorKind::Io);
+        disk.fail_on(DiskOp::List, "", DiskErrorKind::Io);
+        assert!(open().expect_err("the disk failed").is_passing());
+    }
+    // What has not struck is called off.
+    disk.fail_after(usize::MAX, DiskOp::Link, DiskErrorKind::Io);
+    for len in [0, footer::FOOTER_BYTES - 1, footer::FOOTER_BYTES] {
+        disk.set(&NO.path(), &vec![0; len]);
+        for opened in [opened(&disk, &SegmentName { bytes: len as u64, ..name }), Segment::open_alone(&*disk, &NO.path())]
+        {
+            let error = opened.map(drop).expect_err("no segment").to_string();
+            assert_eq!(error.contains("bytes at least"), len < footer::FOOTER_BYTES, "{len}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_footer_that_was_not_installed_is_told_where_it_is() {
+    let disk = TestDisk::new();
+    let name = written(&disk, &[live(1)].into()).expect("written");
+    let at = name.bytes - footer::FOOTER_BYTES as u64;
+    for other in [SegmentName { live: 0, ..name }, SegmentName { digest: Digest([0; 16]), ..name }] {
+        let error = opened(&disk, &other).map(drop).expect_err("another's");
+        assert!(matches!(error, StoreError::Foreign { offset, .. } if offset == at), "{error}");
+    }
+    let mut bytes = disk.bytes(&NO.path());
+    // The format, before magic and checksum.
+    let (format, seal) = (bytes.len() - 16, bytes.len() - 4);
+    bytes[format] += 1;
+    let sealed = seal::Home { log: LOG, no: NO }.seal(at, &bytes[at as usize..seal]);
+    bytes[seal..].copy_from_slice(&sealed);
+    disk.set(&NO.path(), &bytes);
+    let error = opened(&disk, &name).map(drop).expect_err("a later format");
+    assert!(matches!(error, StoreError::UnknownFormat { offset, .. } if offset == format as u64), "{error}");
+}
