@@ -48,6 +48,8 @@ pub struct Config {
     pub l1_bytes: u64,
     /// How many bytes of keys of segments are kept in memory.
     pub cache_bytes: usize,
+    /// How many records are kept at hand for while the disk cannot be read: those used last.
+    pub fallback_records: usize,
     /// Whether all records are kept in memory as well, so that [`inspect`](stormproof_contract::Node::inspect) can show
     /// them: for trials. Otherwise it shows nothing.
     pub inspectable: bool,
@@ -180,6 +182,7 @@ impl Default for Config {
             consolidation: ConsolidationRules::default(),
             l1_bytes: 1 << 30,
             cache_bytes: 32 << 20,
+            fallback_records: 1000,
             inspectable: false,
             records_max: 10_000_000,
             answers_max: 10_000,

@@ -57,6 +57,8 @@ enum At {
     Known(Option<Arc<Record>>),
     /// Its links are.
     Linked(Vec<RecordId>),
+    /// It could not be read.
+    Unread,
 }
 
 /// The place of a read among those of a step.
@@ -157,6 +159,18 @@ impl Fetch {
         })
     }
 
+    /// The records, in the order asked, those that are not read yet as `known` has them; `None` if that does not have one.
+    pub(super) fn or_known(
+        self,
+        known: impl Fn(RecordId) -> Option<Option<Arc<Record>>>,
+    ) -> Option<Vec<Option<Arc<Record>>>> {
+        let record = |wanted: Wanted| match wanted.at {
+            At::Known(record) => Some(record),
+            _ => known(wanted.id),
+        };
+        self.wanted.into_iter().map(record).collect()
+    }
+
     /// The links of the records, in the order asked; `None` for one that does not exist.
     pub(super) fn take_links(&mut self) -> impl Iterator<Item = Option<Vec<RecordId>>> {
         std::mem::take(&mut self.wanted).into_iter().map(|wanted| match wanted.at {
@@ -170,8 +184,9 @@ impl Fetch {
 impl Wanted {
     fn step(&mut self, view: &View, links_only: bool, got: &mut Got, to_read: &mut ToRead) -> StoreResult<()> {
         let segments = &*view.segments;
-        self.at = match std::mem::replace(&mut self.at, At::Known(None)) {
-            known @ (At::Known(_) | At::Linked(_)) => known,
+        // What fails in here leaves it unread.
+        self.at = match std::mem::replace(&mut self.at, At::Unread) {
+            known @ (At::Known(_) | At::Linked(_) | At::Unread) => known,
             At::Before(segment) => look_before(segment, self.id, view, links_only, to_read),
             At::Keys { segment, group, read } => {
                 let it = &segments[segment];

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     protocol::{
         breaker,
-        degrade::{Input, Level, Output},
+        degrade::{Input, Level, NodeLevel, Output},
     },
     store::RetryId,
 };
@@ -54,6 +54,23 @@ impl MemoryNode {
             out.reply(attempt, Reply::Queued { ahead: ahead as u64 });
         }
         place.is_some()
+    }
+
+    /// How much the node can do.
+    pub(super) fn level(&self) -> NodeLevel {
+        NodeLevel::of(self.writes.level(), self.fallback.reads())
+    }
+
+    /// Notes what has become of queries, which cannot do so themselves.
+    pub(super) fn note_reads(&mut self, out: &mut Effects<Reply>) {
+        let refused = self.level() == NodeLevel::InMemory;
+        if std::mem::replace(&mut self.reads_refused, refused) != refused {
+            out.note(if refused { "reads.refused" } else { "reads.allowed" }, &[]);
+        }
+        let n = self.fallback.take_answered();
+        if n > 0 {
+            out.note("reads.from_memory", &[("n", n)]);
+        }
     }
 
     /// Gives the transaction back if it can be tried at once. Else it is held, or refused.

@@ -10,6 +10,7 @@
 //! | `commit`, `waiting`, `maintain` | perform `protocol`'s `commit`, `prepare` and `redrive` |
 //! | `view`, `query` | the published state, and queries on it |
 //! | `cache` | keys of segments that were read |
+//! | `fallback` | records at hand, for while the disk cannot be read |
 //! | `away` | rows of the index that are not in memory |
 //! | `fetch`, `range`, `walk` | how queries read segments: records by id, in order, along links |
 //! | `flush`, `compact` | making a segment of what was written since the last one; one of several |
@@ -26,7 +27,7 @@
 //! # Notes
 //! A node tells its observer: `commit.batch` {lsn, n}, `conflict`, `retry.deduplicated`, `l1.stale` {upto},
 //! `l1.repaired`, `l1.rebuilt` {lsn}, `l1.merged` {lsn}, `flush` {lsn, records}, `flush.failed`,
-//! `breaker` {state: 0 closed, 1 open, 2 half open}, `degraded`, `degraded.over`, `write.queued` {ahead}, `write.turned_away`, `write.drained` {n},
+//! `breaker` {state: 0 closed, 1 open, 2 half open}, `degraded`, `degraded.over`, `reads.refused`, `reads.allowed`, `reads.from_memory` {n}, `write.queued` {ahead}, `write.turned_away`, `write.drained` {n},
 //! `health.missed` {check}, `health.alert` {check}, `health.clear` {check}, `health.damaged` {segment, group},
 //! `bulk.staged` {records, ahead}, `bulk.added` {lsn, records}, `bulk.failed`,
 //! `compacted` {segments, entries}, `compaction.failed` {damaged},
@@ -47,6 +48,7 @@ mod consolidate;
 mod decided;
 mod engine;
 mod facts;
+mod fallback;
 mod fetch;
 mod flush;
 mod health;

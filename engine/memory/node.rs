@@ -21,6 +21,7 @@ use super::{
     consolidate::Consolidation,
     decided::Decisions,
     facts::{Facts, Shown},
+    fallback::Fallback,
     flush::Flush,
     health::Scrub,
     l1::L1Files,
@@ -54,6 +55,9 @@ pub struct MemoryNode {
     pub(super) managers: ManagerSet,
     pub(super) views: Arc<Published>,
     pub(super) queries: Arc<Queries>,
+    pub(super) fallback: Arc<Fallback>,
+    /// Whether the breaker of reads was seen not to be closed.
+    pub(super) reads_refused: bool,
     pub(super) decided: Decisions,
     pub(super) open: OpenBatch,
     pub(super) waiting: Waiting,
@@ -127,6 +131,7 @@ impl Node for MemoryNode {
         for (name, values) in self.boot_notes.drain(..) {
             out.note(name, &values);
         }
+        self.note_reads(out);
         if !self.halted {
             self.gather_votes(out);
         }

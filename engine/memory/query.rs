@@ -11,20 +11,31 @@ use stormproof_contract::{Query, Reader, Reads, Want};
 use super::{
     away::AwayScan,
     config::Config,
+    fallback::Fallback,
     fetch::Fetch,
-    op::{Hit, Op, Refusal, Reply},
+    op::{Hit, Op, Refusal, Reply, Unavailable},
     range::Range,
     view::{Published, View},
     walk::{Walk, Walked},
 };
 use crate::{
-    store::Record,
+    protocol::breaker::Ticket,
+    store::{Record, StoreError},
     vector::{self, Scan},
 };
+
+/// A query, and what it can fall back on.
+struct Asked {
+    running: Running,
+    fallback: Arc<Fallback>,
+    /// Of the breaker, once it has reads.
+    ticket: Option<Ticket>,
+}
 
 /// Starts queries on the newest view.
 pub(super) struct Queries {
     pub(super) views: Arc<Published>,
+    pub(super) fallback: Arc<Fallback>,
     /// See [`Config::answers_max`].
     pub(super) answers_max: u32,
     /// See [`Config::search_step_rows`].
@@ -69,8 +80,14 @@ enum Running {
 }
 
 impl Queries {
-    pub(super) fn new(views: &Arc<Published>, config: &Config) -> Self {
-        Queries { views: Arc::clone(views), answers_max: config.answers_max, step_rows: config.search_step_rows }
+    pub(super) fn new(views: &Arc<Published>, fallback: &Arc<Fallback>, config: &Config) -> Self {
+        let (views, fallback) = (Arc::clone(views), Arc::clone(fallback));
+        Queries { views, fallback, answers_max: config.answers_max, step_rows: config.search_step_rows }
+    }
+
+    fn asked(&self, op: &Op) -> Option<Asked> {
+        let running = self.begin(op)?;
+        Some(Asked { running, fallback: Arc::clone(&self.fallback), ticket: None })
     }
 
     fn begin(&self, op: &Op) -> Option<Running> {
@@ -110,7 +127,7 @@ impl Queries {
 
     /// Answers `op` at once; `None` if it is no query.
     pub(super) fn answer(&self, op: &Op) -> Option<Reply> {
-        let mut query = self.begin(op)?;
+        let mut query = self.asked(op)?;
         let mut io = Reads::default();
         loop {
             if let Some(reply) = query.step(&mut io) {
@@ -124,17 +141,77 @@ impl Queries {
 
 impl Reader<Op, Reply> for Queries {
     fn start(&self, op: &Op) -> Option<Box<dyn Query<Reply>>> {
-        self.begin(op).map(|running| Box::new(running) as Box<dyn Query<Reply>>)
+        self.asked(op).map(|asked| Box::new(asked) as Box<dyn Query<Reply>>)
     }
 }
 
-impl Query<Reply> for Running {
+impl Query<Reply> for Asked {
+    fn step(&mut self, io: &mut Reads) -> Option<Reply> {
+        match self.running.step(io) {
+            None if !io.is_waiting() || self.ticket.is_some() => None,
+            None => {
+                self.ticket = self.fallback.ask();
+                if self.ticket.is_some() {
+                    return None;
+                }
+                drop(io.wanted());
+                Some(self.fall_back("it could not be read of late, and is not asked for a while".into()))
+            }
+            Some(Reply::Unavailable(Unavailable::Disk(words))) => {
+                self.hear(Some(false));
+                Some(self.fall_back(words))
+            }
+            Some(reply) => {
+                self.hear((!matches!(reply, Reply::Refused(_))).then_some(true));
+                self.keep(&reply);
+                Some(reply)
+            }
+        }
+    }
+}
+
+impl Asked {
+    fn hear(&mut self, is_well: Option<bool>) {
+        if let Some(ticket) = self.ticket.take() {
+            self.fallback.hear(ticket, is_well);
+        }
+    }
+
+    fn keep(&self, reply: &Reply) {
+        match reply {
+            Reply::Records { records, .. } => records.iter().for_each(|record| self.fallback.put(record)),
+            Reply::Hits { hits, .. } => hits.iter().for_each(|hit| self.fallback.put(&hit.record)),
+            _ => {}
+        }
+    }
+
+    /// Answers from what is at hand, if that is enough; else says why the disk was not read.
+    fn fall_back(&mut self, words: Box<str>) -> Reply {
+        let known = |view: &View, fetch: Fetch| fetch.or_known(|id| self.fallback.get(view, id));
+        let reply = match std::mem::replace(&mut self.running, Running::Answered) {
+            Running::Get { view, fetch } => known(&view, fetch)
+                .map(|records| Reply::Records { at: view.lsn, records: records.into_iter().flatten().collect() }),
+            Running::Hydrate { view, hits, fetch } => known(&view, fetch)
+                .map(|records| Reply::Hits { at: view.lsn, hits: hydrated(hits, records.into_iter()) }),
+            _ => None,
+        };
+        match reply {
+            Some(reply) => {
+                self.fallback.answer();
+                reply
+            }
+            None => Reply::Unavailable(Unavailable::Disk(words)),
+        }
+    }
+}
+
+impl Running {
     fn step(&mut self, io: &mut Reads) -> Option<Reply> {
         match std::mem::replace(self, Running::Answered) {
             Running::Refused(refusal) => Some(Reply::Refused(refusal)),
             Running::Count { view } => Some(Reply::Count { at: view.lsn, n: view.index.len() as u64 }),
             Running::Get { view, mut fetch } => match fetch.step(&view, io) {
-                Err(error) => Some(Reply::unread(&error)),
+                Err(error) => self.failed(Running::Get { view, fetch }, &error),
                 Ok(true) => Some(Reply::Records { at: view.lsn, records: fetch.finish().flatten().collect() }),
                 Ok(false) => self.go_on(Running::Get { view, fetch }),
             },
@@ -169,24 +246,27 @@ impl Query<Reply> for Running {
                 }
             },
             Running::Hydrate { view, hits, mut fetch } => match fetch.step(&view, io) {
-                Err(error) => Some(Reply::unread(&error)),
-                Ok(true) => Some(Reply::Hits { at: view.lsn, hits: hydrated(hits, fetch) }),
+                Err(error) => self.failed(Running::Hydrate { view, hits, fetch }, &error),
+                Ok(true) => Some(Reply::Hits { at: view.lsn, hits: hydrated(hits, fetch.finish()) }),
                 Ok(false) => self.go_on(Running::Hydrate { view, hits, fetch }),
             },
             Running::Answered => panic!("a query was resumed after its answer"),
         }
     }
-}
 
-impl Running {
+    /// Says what could not be read, and leaves what was for whoever falls back.
+    fn failed(&mut self, with: Running, error: &StoreError) -> Option<Reply> {
+        *self = with;
+        Some(Reply::unread(error))
+    }
+
     fn go_on(&mut self, with: Running) -> Option<Reply> {
         *self = with;
         None
     }
 }
 
-fn hydrated(hits: Vec<vector::Hit>, fetch: Fetch) -> Vec<Hit> {
+fn hydrated(hits: Vec<vector::Hit>, records: impl Iterator<Item = Option<Arc<Record>>>) -> Vec<Hit> {
     let record = |record: Option<Arc<Record>>| record.expect("the scan counted only rows of live records");
-    let records = fetch.finish().map(record);
-    hits.into_iter().zip(records).map(|(hit, record)| Hit { distance: hit.distance, record }).collect()
+    hits.into_iter().zip(records.map(record)).map(|(hit, record)| Hit { distance: hit.distance, record }).collect()
 }

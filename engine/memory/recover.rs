@@ -27,6 +27,7 @@ use super::{
     consolidate::Consolidation,
     decided::Decisions,
     facts::Shown,
+    fallback::Fallback,
     flush,
     health::Scrub,
     l1::L1Files,
@@ -261,6 +262,7 @@ impl Opening<'_> {
         let cache = Arc::new(KeysCache::new(config.cache_bytes));
         let first = View { lsn, changed, records, version_floor, segments: segments.into(), away, cache, index };
         let views = Arc::new(Published::new(first));
+        let fallback = Arc::new(Fallback::new(config.fallback_records, config.degrade.breaker, clock));
         let mut node = MemoryNode {
             config: (*config).clone(),
             shape: self.shape,
@@ -270,8 +272,10 @@ impl Opening<'_> {
             manifest,
             l1,
             managers,
-            queries: Arc::new(Queries::new(&views, config)),
+            queries: Arc::new(Queries::new(&views, &fallback, config)),
             views,
+            fallback,
+            reads_refused: false,
             decided,
             open: OpenBatch::default(),
             waiting: Waiting::default(),

@@ -4,10 +4,14 @@
 //! |---|---|---|
 //! | normal | all | are tried |
 //! | read-only | all | are held in a queue, in the order of their arrival, as many as it takes; the rest is refused |
+//! | in-memory | what is in memory; the rest is refused | as before |
 //!
 //! A [`Breaker`] counts the batches that fail. When it opens, the level is read-only. When its time has passed, the first of
 //! the queue are tried as one batch, or, where the queue is empty, an empty one: is it over? The level is normal again once
 //! the breaker is closed and the queue is empty, so that no write overtakes another that was held before it.
+//!
+//! In-memory is not a state of this machine: reads have a breaker of their own, and while it is not closed the node's level is that
+//! one ([`NodeLevel::of`]), whatever becomes of writes.
 //!
 //! What holds: a write that is held leaves the queue by being tried with success, and by nothing else; a batch that fails
 //! goes back to where it was; at most one batch is under way, and no other is tried before it has ended. The queue is in
@@ -41,13 +45,35 @@ pub struct QueueConfig {
     pub drain_bytes_max: usize,
 }
 
-/// How much the node can do.
+/// What becomes of writes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Level {
+    /// They are tried.
+    Normal,
+    /// They are held.
+    ReadOnly,
+}
+
+/// How much the node can do, in all.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum NodeLevel {
     /// Everything.
     Normal,
     /// Reads are answered, writes are held.
     ReadOnly,
+    /// The disk is not read, either: what is in memory is answered, and no more.
+    InMemory,
+}
+
+impl NodeLevel {
+    /// By what becomes of writes, and by the state of a breaker that hears how reads end.
+    pub fn of(writes: Level, reads: State) -> NodeLevel {
+        match (writes, reads) {
+            (_, State::Open { .. } | State::HalfOpen { .. }) => NodeLevel::InMemory,
+            (Level::ReadOnly, State::Closed { .. }) => NodeLevel::ReadOnly,
+            (Level::Normal, State::Closed { .. }) => NodeLevel::Normal,
+        }
+    }
 }
 
 /// See the file's description. `T` is a write; a clone of it is expected to be cheap.
@@ -377,6 +403,19 @@ _:+ -> try []
     #[test]
     fn a_success_between_failures_keeps_the_level() {
         assert_eq!(transcript("a!+!+ b"), "a!+!+ -> join a\nb -> join b");
+    }
+
+    #[test]
+    fn whoever_cannot_read_is_in_memory_whatever_becomes_of_writes() {
+        let closed = State::Closed { failures: 4 };
+        assert_eq!(NodeLevel::of(Level::Normal, closed), NodeLevel::Normal);
+        assert_eq!(NodeLevel::of(Level::ReadOnly, closed), NodeLevel::ReadOnly);
+        let until = Tick(9);
+        for reads in [State::Open { until }, State::HalfOpen { trying: 1, successes: 0, until }] {
+            for writes in [Level::Normal, Level::ReadOnly] {
+                assert_eq!(NodeLevel::of(writes, reads), NodeLevel::InMemory);
+            }
+        }
     }
 
     #[derive(Clone, Copy, Debug)]

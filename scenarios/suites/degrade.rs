@@ -20,7 +20,7 @@ use crate::{
     workloads::Mix,
 };
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case {
         name: "disk-full",
         hypothesis: "writes that find no room are held, and take effect in their order when there is some",
@@ -52,6 +52,14 @@ const CASES: [Case; 5] = [
         criterion: "nothing is lost that was acknowledged, nothing takes effect twice",
         faults: &[FaultKind::NoSpace, FaultKind::SyncError, FaultKind::WriteError],
         sometimes: &["degraded", "write.drained", "world.halted"],
+    },
+    Case {
+        name: "unreadable",
+        hypothesis: "while the disk cannot be read, what is at hand is answered, and the disk is not asked by everybody",
+        injection: "segments cannot be read for a while",
+        criterion: "each answer is exact or says that the disk was not read; when it works again, so do they",
+        faults: &[FaultKind::ReadError, FaultKind::ShortRead],
+        sometimes: &["reads.refused", "reads.from_memory", "reads.allowed"],
     },
     Case {
         name: "checks",
@@ -127,6 +135,15 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
             let kind = *dice.pick(&[FaultKind::SyncError, FaultKind::WriteError]);
             let at = Trigger::Point { name: "commit.decide.reserved".into(), hit: dice.between(3, 16) as u32 };
             vec![full(1, dice), Fault::new(2, kind, at).path("log.*")]
+        }
+        "unreadable" => {
+            params.flush_records = dice.between(1, 3) as usize;
+            params.fallback_records = *dice.pick(&[1, 3, 1000]);
+            params.l1_rows = *dice.pick(&[3, params.l1_rows]);
+            params.habits.mix = Mix { get: 60, search: 30, range: 4, walk: 4, ..params.habits.mix };
+            let at = Trigger::Point { name: "flush.published".into(), hit: dice.between(1, 4) as u32 };
+            let fails = Fault::new(1, *dice.pick(CASES[case].faults), at).path("segments/*");
+            vec![fails.lasting(Time::millis(dice.between(5, 100)), *dice.pick(&[always, always, Ppm(700_000)]))]
         }
         _ => {
             params.degrade.health_ms = dice.between(1, 8);

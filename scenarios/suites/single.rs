@@ -59,6 +59,9 @@ pub struct Params {
     /// How many bytes of keys are kept in memory.
     #[serde(default)]
     pub cache_bytes: usize,
+    /// How many records are kept at hand for while the disk cannot be read.
+    #[serde(default)]
+    pub fallback_records: usize,
     /// How writes are held while the disk takes none.
     #[serde(default)]
     pub degrade: Degrading,
@@ -178,6 +181,7 @@ impl Params {
             consolidation: ConsolidationRules::default(),
             l1_rows: *dice.pick(&[0, 3, 8, l1_rows()]),
             cache_bytes: *dice.pick(&[0, 700, 1 << 20]),
+            fallback_records: *dice.pick(&[0, 2, 1000]),
             degrade: Degrading { failures_max: 5, open_ms: 20, ..Degrading::default() },
             search_step_rows: search_step_rows(),
             ledger: LedgerConfig::default(),
@@ -213,6 +217,7 @@ impl Params {
             consolidation: self.consolidation,
             l1_bytes: self.l1_rows * (size_of::<f32>() * dim) as u64,
             cache_bytes: self.cache_bytes,
+            fallback_records: self.fallback_records,
             inspectable: true,
             search_step_rows: self.search_step_rows,
             managers,
@@ -331,6 +336,7 @@ impl Scenario for Single {
             with(&|simpler| simpler.consolidation = ConsolidationRules::default()),
             with(&|simpler| simpler.l1_rows = l1_rows()),
             with(&|simpler| simpler.cache_bytes = 0),
+            with(&|simpler| simpler.fallback_records = 0),
             with(&|simpler| simpler.degrade = Degrading::default()),
             with(&|simpler| simpler.flush_records = flush_records()),
             with(&|simpler| simpler.habits.keys = 1),

@@ -50,6 +50,11 @@ impl Reads {
         std::mem::take(&mut self.got)
     }
 
+    /// Whether the last step has asked for anything.
+    pub fn is_waiting(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
     /// For hosts: what the last step asked for.
     pub fn wanted(&mut self) -> Vec<Want> {
         std::mem::take(&mut self.wanted)

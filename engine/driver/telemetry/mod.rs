@@ -76,6 +76,9 @@ fn said(name: &'static str, values: &[(&'static str, u64)]) {
             gauge!("stormproof_level").set(0.0);
             gauge!("stormproof_held_writes").set(0.0);
         }
+        "reads.refused" => gauge!("stormproof_reads_refused").set(1.0),
+        "reads.allowed" => gauge!("stormproof_reads_refused").set(0.0),
+        "reads.from_memory" => counter!("stormproof_reads_from_memory_total").increment(value("n")),
         "breaker" => gauge!("stormproof_breaker").set(value("state") as f64),
         "write.queued" => gauge!("stormproof_held_writes").set(value("ahead") as f64 + 1.0),
         "write.drained" => gauge!("stormproof_held_writes").decrement(value("n") as f64),
@@ -84,7 +87,7 @@ fn said(name: &'static str, values: &[(&'static str, u64)]) {
         _ => {}
     }
     match name {
-        "degraded" | "breaker" | "health.alert" | "health.damaged" | "flush.failed" | "compaction.failed" => {
+        "degraded" | "breaker" | "reads.refused" | "health.alert" | "health.damaged" | "flush.failed" | "compaction.failed" => {
             tracing::warn!(name, ?values, "noted");
         }
         _ => tracing::debug!(name, ?values, "noted"),

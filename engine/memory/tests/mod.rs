@@ -5,6 +5,7 @@ mod away;
 mod bulk;
 mod compact;
 mod consolidate;
+mod fallback;
 mod flush;
 mod health;
 mod held;

@@ -94,19 +94,12 @@ pub(super) fn find(format: LogFormat, file: Place, bytes: &[u8], from: usize) ->
         LogFormat::Binary => binary::begun(file.at(at as u64), &bytes[at..]),
         LogFormat::JsonLines => json::begun(file.at(at as u64), bytes, at),
     };
-    let mut at = from.min(bytes.len());
-    while at < bytes.len() {
-        let chunk = at..bytes.len().min(at + 4096);
-        at = chunk.end;
-        // Most of a preallocated file is zeros, and no frame begins with one.
-        if is_zero(&bytes[chunk.clone()]) {
-            continue;
-        }
-        if let Some((at, lsn)) = chunk.into_iter().find_map(|at| Some((at, begun(at)?))) {
-            return Some((at as u64, lsn));
-        }
-    }
-    None
+    let mut chunks = (from..bytes.len()).step_by(4096).map(|at| at..bytes.len().min(at + 4096));
+    // Most of a preallocated file is zeros, and no frame begins with one.
+    chunks.find_map(|chunk| {
+        let is_written = !is_zero(&bytes[chunk.clone()]);
+        is_written.then(|| chunk.into_iter().find_map(|at| Some((at as u64, begun(at)?))))?
+    })
 }
 
 /// Whether all bytes are zero. Without an early exit inside a chunk, so that it compiles to wide instructions.
@@ -120,4 +113,23 @@ pub(super) fn no_sector_is_missing(offset: u64, bytes: &[u8]) -> bool {
     let first = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize;
     let ends = (first..bytes.len()).step_by(SECTOR_BYTES as usize).chain([bytes.len()]);
     ends.into_iter().all(|end| bytes[end - 1] != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sector_that_ends_in_a_zero_may_be_missing() {
+        let missing = |offset, zero: usize| {
+            let mut bytes = vec![7; 1500];
+            bytes[zero] = 0;
+            !no_sector_is_missing(offset, &bytes)
+        };
+        // From offset 100 on, sectors end behind 412 bytes and 924 and 1436, and the last with what is written.
+        let ends: Vec<_> = (0..1500).filter(|zero| missing(100, *zero)).collect();
+        assert_eq!(ends, [411, 923, 1435, 1499]);
+        let ends: Vec<_> = (0..1500).filter(|zero| missing(1024, *zero)).collect();
+        assert_eq!(ends, [511, 1023, 1499]);
+    }
 }

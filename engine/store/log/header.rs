@@ -109,3 +109,29 @@ impl Header {
         Ok(Ok(Header { id, no, format, after }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(lsn: u64) -> Header {
+        let after = Chain { lsn: Lsn(lsn), crc: 5 };
+        Header { id: LogId(3), no: LogNo(2), format: LogFormat::Binary, after }
+    }
+
+    #[test]
+    fn a_log_that_is_longer_than_any_is_refused() {
+        let read = |lsn| Header::decode(&header(lsn).encode(), "log.2", LogId(3), LogNo(2));
+        assert_eq!(read(LSN_MAX), Ok(header(LSN_MAX)));
+        let error = read(LSN_MAX + 1).expect_err("no log comes near");
+        assert!(matches!(error, StoreError::Damaged { offset: 40, .. }), "{error}");
+    }
+
+    #[test]
+    fn its_end_is_told_where_it_is() {
+        let mut bytes = header(9).encode();
+        bytes[63] = b' ';
+        let error = Header::decode_unchecked(&bytes, "log.2").expect_err("no line feed");
+        assert!(matches!(error, StoreError::Damaged { offset: 63, .. }), "{error}");
+    }
+}

@@ -46,6 +46,27 @@ fn a_resumed_log_goes_on_where_it_ended_and_leaves_nothing_of_what_was_torn() {
 }
 
 #[test]
+fn only_a_full_disk_may_keep_a_resumed_log_from_making_room() {
+    let bench = Bench::with(LogFormat::Binary, &batches(2));
+    bench.test_disk.fail_next(DiskOp::Allocate, DiskErrorKind::NoSpace);
+    assert!(Bench::resumed(&bench.test_disk, options(LogFormat::Binary)).is_ok());
+    bench.test_disk.fail_next(DiskOp::Allocate, DiskErrorKind::Io);
+    let error = Bench::resumed(&bench.test_disk, options(LogFormat::Binary)).err().expect("the disk failed");
+    assert!(error.is_passing(), "{error}");
+}
+
+#[test]
+fn whether_a_file_is_needed_is_not_said_where_it_cannot_be_read() {
+    let bench = Bench::with(LogFormat::Binary, &batches(60));
+    let manifest = bench.manifest.current();
+    assert_eq!(last_after(&*bench.disk, manifest, Lsn(0)), Ok(Some(0)));
+    assert_eq!(last_after(&*bench.disk, manifest, Lsn(99)), Ok(Some(manifest.logs.len() - 1)));
+    bench.test_disk.fail_next(DiskOp::Open, DiskErrorKind::Io);
+    let error = last_after(&*bench.disk, manifest, Lsn(0)).expect_err("the disk failed");
+    assert!(error.is_passing(), "{error}");
+}
+
+#[test]
 fn resuming_writes_the_frame_in_doubt_and_the_manifest_again() {
     for format in LogFormat::ALL {
         for op in [DiskOp::SetLen, DiskOp::Write, DiskOp::Sync, DiskOp::Rename, DiskOp::SyncDir] {
