@@ -38,7 +38,7 @@ use crate::scan::uniform;
 pub const DIM: usize = 960;
 
 /// Vectors that the writers take turns with: enough that none is in a nearer cache for having just been written.
-const VECTORS: usize = 512;
+pub(crate) const VECTORS: usize = 512;
 
 /// The longest latency that is told from a longer one, in nanoseconds.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
@@ -117,11 +117,11 @@ pub enum CommitError {
 }
 
 /// A turn of the engine.
-struct Turn {
+pub(crate) struct Turn {
     /// Transactions of each batch.
     batches: Vec<u64>,
     took: Duration,
-    latency: Histogram<u64>,
+    pub(crate) latency: Histogram<u64>,
 }
 
 /// Measures, one number of writers after another, each in a directory of its own that is removed afterwards.
@@ -163,7 +163,7 @@ fn measure_row(plan: &Plan, dir: &Path, writers: usize) -> Result<Row, CommitErr
     Ok(sums.row(writers, bytes))
 }
 
-fn options(batches: Arc<Mutex<Vec<u64>>>) -> driver::Options {
+pub(crate) fn options(batches: Arc<Mutex<Vec<u64>>>) -> driver::Options {
     let observer = move |note: &Note<'_>| {
         if let Note::Said { name: "commit.batch", values: [_, (_, transactions)] } = note {
             batches.lock().unwrap_or_else(PoisonError::into_inner).push(*transactions);
@@ -174,17 +174,17 @@ fn options(batches: Arc<Mutex<Vec<u64>>>) -> driver::Options {
 }
 
 /// What the writers share.
-struct Writing<'a> {
-    client: Client<MemoryNode>,
-    vectors: &'a [Vec<f32>],
-    batches: &'a Mutex<Vec<u64>>,
+pub(crate) struct Writing<'a> {
+    pub(crate) client: Client<MemoryNode>,
+    pub(crate) vectors: &'a [Vec<f32>],
+    pub(crate) batches: &'a Mutex<Vec<u64>>,
     /// The id of the next record.
-    next: u64,
+    pub(crate) next: u64,
 }
 
 impl Writing<'_> {
     /// Has writers commit at once for a while.
-    fn turn(&mut self, writers: usize, how_long: Duration) -> Result<Turn, CommitError> {
+    pub(crate) fn turn(&mut self, writers: usize, how_long: Duration) -> Result<Turn, CommitError> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let begun = Instant::now();
         let first = self.next;
@@ -336,7 +336,7 @@ impl Sums {
     }
 }
 
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_max(LATENCY_NS_MAX, 3).expect("the bounds of a histogram are constants")
 }
 

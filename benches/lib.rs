@@ -5,5 +5,6 @@
 
 pub mod commit;
 pub mod machine;
+pub mod resilience;
 pub mod scan;
 pub mod world;

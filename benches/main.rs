@@ -10,6 +10,7 @@ use stormproof_bench::{
     machine::{self, Machine},
     scan::{HITS, ScanRatio, scan_ratio},
     world::{self, Speed},
+    resilience::{self, Cost},
 };
 use stormproof_engine::{
     driver,
@@ -64,6 +65,21 @@ enum What {
         #[arg(long, default_value_t = 4)]
         merge_run_min: usize,
     },
+    /// What each means of resilience costs a commit
+    Resilience {
+        /// On which disk; where the program was started if it is not given
+        #[arg(long, value_name = "D", default_value = ".")]
+        dir: PathBuf,
+        /// How many writers
+        #[arg(long, default_value_t = 8)]
+        writers: usize,
+        /// Turns of each engine
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        turns: u32,
+        /// Milliseconds of a turn
+        #[arg(long, default_value_t = 1_000)]
+        turn_ms: u64,
+    },
     /// Searches of the exact index
     Scan {
         /// How many vectors
@@ -102,6 +118,18 @@ fn main() -> ExitCode {
                 merge_run_min: *merge_run_min,
             };
             commit(cli.json, &plan)
+        }
+        What::Resilience { dir, writers, turns, turn_ms } => {
+            let plan = Plan {
+                dir: dir.clone(),
+                writers: vec![*writers],
+                turns: *turns,
+                turn: Duration::from_millis(*turn_ms),
+                health: Duration::from_secs(30),
+                log_format: LogFormat::Binary,
+                merge_run_min: 4,
+            };
+            resilience(cli.json, &plan)
         }
         What::Scan { rows, turns } => scan(cli.json, rows, (*turns).into()),
     };
@@ -150,6 +178,22 @@ fn commit(json: bool, plan: &Plan) -> Printed {
              {base_p50:>9.0}{base_p99:>9.0} |{ratio:>7.2}  {least:.2}-{most:.2}"
         );
     })?;
+    Ok(())
+}
+
+fn resilience(json: bool, plan: &Plan) -> Printed {
+    let (file_system, costs) = (machine::file_system(&plan.dir), resilience::measure(plan)?);
+    if json {
+        println!("{}", json!({ "machine": Machine::this(), "file_system": file_system, "costs": costs }));
+        return Ok(());
+    }
+    println!("{}\n{DIM} components, {file_system}, {} writers", Machine::this(), plan.writers[0]);
+    println!("{:<27}{:>9}{:>9}{:>9}{:>8}{:>9}{:>15}", "", "commits", "p50 us", "p99 us", "cpu us", "cpu", "memory/commit");
+    let usual = costs[0].cpu_us;
+    for Cost { variant, commits, p50_us, p99_us, cpu_us, resident_per_commit } in &costs {
+        let ratio = cpu_us / usual;
+        println!("{variant:<27}{commits:>9}{p50_us:>9.0}{p99_us:>9.0}{cpu_us:>8.0}{ratio:>9.2}{resident_per_commit:>15}");
+    }
     Ok(())
 }
 

@@ -39,7 +39,7 @@ const JUDGES: [Judge; 3] = [
         targets: &["--lib"],
         // Those left out take longer than all others together.
         tests: &["protocol::", "store::", "--skip", "log::tests::damage", "--skip", "is_an_ordered_map_whose_clones"],
-        timeout_min: "30",
+        timeout_min: "15",
     },
     Judge {
         name: "the tests of protocols, storage and node",
@@ -47,7 +47,7 @@ const JUDGES: [Judge; 3] = [
         profile: "survivors",
         targets: &["--lib"],
         tests: &["protocol::", "store::", "memory::"],
-        timeout_min: "60",
+        timeout_min: "40",
     },
     Judge {
         name: "all tests of engine and command, and every suite over a fixed set of seeds",
@@ -67,16 +67,20 @@ pub(crate) fn run(words: &[&str]) -> Result<Verdict, Error> {
         _ => return Err(Error::Usage("survivors takes at most a share, as in `0/16`".into())),
     };
     is_installed()?;
-    let mut told = Told::default();
-    for (at, judge) in JUDGES.iter().enumerate() {
-        let before = told.caught.len();
-        told = judge.judge(shard, at > 0)?;
-        println!("{} caught by {}, {} live on", told.caught.len() - before, judge.name, told.survived.len());
-        if told.survived.is_empty() {
+    let mut all = Told::default();
+    let mut chosen = vec!["--shard".to_owned(), shard.to_owned(), "--sharding".into(), "round-robin".into()];
+    for judge in &JUDGES {
+        let Told { caught, survived } = judge.judge(&chosen)?;
+        println!("{} caught by {}, {} live on", caught.len(), judge.name, survived.len());
+        all.caught.extend(caught);
+        all.survived = survived;
+        if all.survived.is_empty() {
             break;
         }
+        // By name: going on where the last judge ended would take a share of what is left, and not what is left of the share.
+        chosen = all.survived.iter().flat_map(|change| ["--re".into(), exactly(change)]).collect();
     }
-    Ok(report(&told))
+    Ok(report(&all))
 }
 
 /// What the judges have told so far.
@@ -95,13 +99,12 @@ fn is_installed() -> Result<(), Error> {
 }
 
 impl Judge {
-    /// Judges the changes of a share, or, if `again`, those that lived on.
-    fn judge(&self, shard: &str, again: bool) -> Result<Told, Error> {
-        let mut arguments = vec!["mutants", "--package", "stormproof-engine", "--output", OUTPUT, "--shard", shard];
+    /// Judges the changes that are `chosen`.
+    fn judge(&self, chosen: &[String]) -> Result<Told, Error> {
+        let mut arguments = vec!["mutants", "--package", "stormproof-engine", "--output", OUTPUT];
         arguments.extend(["--file", "engine/protocol/**", "--file", "engine/store/**", "--no-times", "--jobs", "2"]);
-        arguments.extend(["--sharding", "round-robin", "--minimum-test-timeout", self.timeout_min]);
-        arguments.extend(["--profile", self.profile]);
-        arguments.extend(again.then_some("--iterate"));
+        arguments.extend(["--minimum-test-timeout", self.timeout_min, "--profile", self.profile]);
+        arguments.extend(chosen.iter().map(String::as_str));
         self.packages.iter().for_each(|name| arguments.extend(["--test-package", name]));
         self.targets.iter().for_each(|target| arguments.extend(["--cargo-arg", target]));
         arguments.push("--");
@@ -116,7 +119,7 @@ impl Judge {
             let stderr = format!("it ended with {status}; {OUTPUT}/mutants.out has its logs");
             return Err(Error::Cargo { arguments: arguments.join(" "), stderr });
         }
-        let caught = [names("caught.txt")?, names("timeout.txt")?, names("previously_caught.txt")?].concat();
+        let caught = [names("caught.txt")?, names("timeout.txt")?].concat();
         Ok(Told { caught: caught.into_iter().collect(), survived: names("missed.txt")?.into_iter().collect() })
     }
 }
@@ -129,6 +132,15 @@ fn names(file: &str) -> Result<Vec<String>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(Error::Read { path, source }),
     }
+}
+
+/// The pattern that this change and no other matches.
+fn exactly(change: &str) -> String {
+    let escaped = change.chars().flat_map(|letter| {
+        let is_special = r"\.+*?()|[]{}^$".contains(letter);
+        is_special.then_some('\\').into_iter().chain([letter])
+    });
+    format!("^{}$", escaped.collect::<String>())
 }
 
 /// `engine/store/codec.rs:12:5: replace x` without `12:5`, which the next commit may change.
@@ -169,6 +181,13 @@ mod tests {
     fn a_change_is_named_without_its_place() {
         let line = "engine/store/codec.rs:12:5: replace f -> bool with true";
         assert_eq!(unplaced(line), "engine/store/codec.rs: replace f -> bool with true");
+    }
+
+    #[test]
+    fn a_pattern_is_of_one_change() {
+        let change = "engine/store/codec.rs:12:5: replace + with * in <impl T for U<'_>>::f";
+        let pattern = r"^engine/store/codec\.rs:12:5: replace \+ with \* in <impl T for U<'_>>::f$";
+        assert_eq!(exactly(change), pattern);
     }
 
     #[test]

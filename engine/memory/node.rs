@@ -288,6 +288,9 @@ impl MemoryNode {
             if !self.halted {
                 self.maintain(out);
             }
+            if !self.halted {
+                self.go_on_loading(out);
+            }
         }
     }
 

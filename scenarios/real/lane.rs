@@ -397,7 +397,7 @@ impl<'a> Lane<'a> {
             keys: KEYS,
             dim: self.setup.dim,
             text_bytes: 0,
-            mix: Mix::even(),
+            mix: Mix { bulk: 10, ..Mix::even() },
             managers: self.setup.managers.clone(),
             managers_percent: 30,
         };

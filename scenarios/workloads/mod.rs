@@ -146,6 +146,17 @@ impl Clients {
         keys
     }
 
+    /// Up to six keys to be loaded: of those that all write to, or ones that nobody else ever does.
+    fn new_keys(&self, client: u32, keys: Vec<RecordId>, dice: &mut Dice) -> BTreeSet<RecordId> {
+        let n = dice.below(4);
+        if dice.percent(50) {
+            let asked = u64::from(self.states[client as usize].asked);
+            let first = self.habits.keys + 1 + u64::from(client) * 10_000 + 8 * asked;
+            return (first..=first + n).map(RecordId).collect();
+        }
+        keys.into_iter().chain((0..n).map(|_| self.key(dice))).collect()
+    }
+
     fn draft(&self, client: u32, id: RecordId, dice: &mut Dice) -> Draft {
         let n = self.states[client as usize].asked;
         let draft = Draft {
@@ -225,8 +236,7 @@ impl Clients {
             9 => return Some(Op::Activate { ids: (0..dice.between(1, 4)).map(|_| self.key(dice)).collect() }),
             10 => return Some(Op::Consolidate { pass: *dice.pick(&[Pass::Nrem, Pass::Rem, Pass::Prune]) }),
             11 => {
-                let more = (0..dice.below(4)).map(|_| self.key(dice));
-                let all: BTreeSet<_> = keys.into_iter().chain(more).collect();
+                let all = self.new_keys(client, keys, dice);
                 transaction.inserts = all.into_iter().map(|id| self.draft(client, id, dice)).collect();
                 // Only inserts, so nobody else takes part.
                 (transaction.bulk, transaction.managers) = (true, Vec::new());
