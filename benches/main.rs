@@ -8,9 +8,9 @@ use serde_json::json;
 use stormproof_bench::{
     commit::{self, DIM, Plan, Row},
     machine::{self, Machine},
+    resilience::{self, Cost},
     scan::{HITS, ScanRatio, scan_ratio},
     world::{self, Speed},
-    resilience::{self, Cost},
 };
 use stormproof_engine::{
     driver,
@@ -188,11 +188,16 @@ fn resilience(json: bool, plan: &Plan) -> Printed {
         return Ok(());
     }
     println!("{}\n{DIM} components, {file_system}, {} writers", Machine::this(), plan.writers[0]);
-    println!("{:<27}{:>9}{:>9}{:>9}{:>8}{:>9}{:>15}", "", "commits", "p50 us", "p99 us", "cpu us", "cpu", "memory/commit");
+    println!(
+        "{:<27}{:>9}{:>9}{:>9}{:>8}{:>9}{:>15}",
+        "", "commits", "p50 us", "p99 us", "cpu us", "cpu", "memory/commit"
+    );
     let usual = costs[0].cpu_us;
     for Cost { variant, commits, p50_us, p99_us, cpu_us, resident_per_commit } in &costs {
         let ratio = cpu_us / usual;
-        println!("{variant:<27}{commits:>9}{p50_us:>9.0}{p99_us:>9.0}{cpu_us:>8.0}{ratio:>9.2}{resident_per_commit:>15}");
+        println!(
+            "{variant:<27}{commits:>9}{p50_us:>9.0}{p99_us:>9.0}{cpu_us:>8.0}{ratio:>9.2}{resident_per_commit:>15}"
+        );
     }
     Ok(())
 }

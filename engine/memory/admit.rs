@@ -2,7 +2,7 @@
 //!
 //! First what nothing can change: its form ([`form`]). Then whether what it rests on holds, in the published state with
 //! the open batch on top ([`judge`]). Optimistic concurrency: nothing is locked while a client thinks, and whoever
-//! comes second is told. Only a transaction that waits for its managers holds its records.
+//! comes second is told. Only a transaction that waits for its managers, or is staged, holds its records.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -69,7 +69,11 @@ fn is_bulk(transaction: &Transaction) -> Result<(), Refusal> {
         return not("it has no records");
     }
     let (found, max) = (inserts.len() as u64, BULK_RECORDS_MAX as u64);
-    if found > max { Err(Refusal::TooLarge { what: "records of a bulk transaction".into(), found, max }) } else { Ok(()) }
+    if found > max {
+        Err(Refusal::TooLarge { what: "records of a bulk transaction".into(), found, max })
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether the logged form is within the log's bounds, or that of a bulk load within its own. A refusal holds whatever the
@@ -158,8 +162,11 @@ impl State<'_> {
     /// Counts upserts as if all were new, so that a batch cannot pass the bound in part.
     fn room(&self, transaction: &Transaction, config: &Config) -> Result<(), Obstacle> {
         let added = drafts(transaction).filter(|draft| self.live(draft.id).is_none()).count() as u64;
-        let staged = self.loads.records();
-        if added == 0 || self.batch.live_after(self.view.index.len()) + staged + added <= config.records_max {
+        let (published, staged) = (self.view.index.len(), self.loads.records());
+        let others = self.batch.live_after(published);
+        // A load is there also when the open batch comes to nothing.
+        let others = if transaction.bulk { others.max(published as u64) } else { others };
+        if added == 0 || others + staged + added <= config.records_max {
             return Ok(());
         }
         // Answered at once, although it may not last: the answer promises nothing about later copies.

@@ -14,7 +14,10 @@
 //! A segment is the newest one when it is added, so nothing older may be flushed behind it: a record that was removed since the
 //! last flush can be loaded after the next one, which is begun then.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use stormproof_contract::{Effects, RequestId};
 
@@ -43,13 +46,18 @@ pub(super) const POINTS: [&str; 3] = ["bulk.begun", "bulk.added", "bulk.named"];
 pub const BULK_RECORDS_MAX: usize = 65_536;
 /// The most bytes of its records in the log's binary format.
 pub const BULK_BYTES_MAX: usize = 64 << 20;
-/// How much may be staged at a time, in bytes of memory, but for the first.
+/// How many may be staged at a time, and how much, in bytes of memory, but for the first.
+const STAGED_MAX: usize = 64;
 const STAGED_BYTES_MAX: usize = 2 * BULK_BYTES_MAX;
 
 /// What is staged, in the order of arrival.
 #[derive(Default)]
 pub(super) struct Loads {
     queue: VecDeque<Load>,
+    /// The records of all.
+    ids: BTreeSet<RecordId>,
+    /// What they weigh.
+    bytes: usize,
     pause: Pause,
     /// Something was turned away that can be staged once all up to this frame was flushed.
     flush_upto: Lsn,
@@ -62,6 +70,8 @@ struct Load {
     records: Memtable,
     /// In the order given.
     versions: Vec<(RecordId, Version)>,
+    /// Whether the node has settled since: whoever looks at it then has seen it staged before anything of it is done.
+    settled: bool,
     /// Its segment, once that was begun.
     slices: Option<Box<Slices>>,
 }
@@ -90,7 +100,7 @@ impl Loads {
 
     /// Whether one of them has this record.
     pub(super) fn holds(&self, id: RecordId) -> bool {
-        self.queue.iter().any(|load| load.records.get(id).is_some())
+        self.ids.contains(&id)
     }
 
     /// The transactions, in the order of arrival.
@@ -100,7 +110,7 @@ impl Loads {
 
     /// How many records they have.
     pub(super) fn records(&self) -> u64 {
-        self.queue.iter().map(|load| load.records.entries() as u64).sum()
+        self.ids.len() as u64
     }
 
     /// The segment that is being made: nothing names it, and yet it is no leftover.
@@ -114,8 +124,28 @@ impl Loads {
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        let held: usize = self.queue.iter().map(|load| load.records.weight()).sum();
-        self.queue.is_empty() || held.saturating_add(bytes) <= STAGED_BYTES_MAX
+        let fits = self.queue.len() < STAGED_MAX && self.bytes.saturating_add(bytes) <= STAGED_BYTES_MAX;
+        self.queue.is_empty() || fits
+    }
+
+    fn push(&mut self, load: Load) {
+        self.bytes += load.records.weight();
+        self.ids.extend(load.records.iter().map(|(id, _)| id));
+        self.queue.push_back(load);
+    }
+
+    /// Lets go of the first, which is committed.
+    fn pop(&mut self) {
+        let Some(load) = self.queue.pop_front() else { return };
+        self.bytes -= load.records.weight();
+        for (id, _) in &load.records {
+            self.ids.remove(&id);
+        }
+    }
+
+    /// Gives up the segment that is being made. What is staged stays so.
+    pub(super) fn give_up(&mut self) {
+        self.queue.iter_mut().for_each(|load| load.slices = None);
     }
 }
 
@@ -170,13 +200,14 @@ impl MemoryNode {
         let versions = writes.iter().map(|write| (write.id(), write.version())).collect();
         let ahead = self.loads.queue.len() as u64;
         out.note("bulk.staged", &[("records", records.entries() as u64), ("ahead", ahead)]);
-        self.loads.queue.push_back(Load { retry, id, records, versions, slices: None });
+        self.loads.push(Load { retry, id, records, versions, settled: false, slices: None });
         out.reply(attempt, Reply::Staged { ahead });
     }
 
-    /// When the next slice is to be written: at once, unless something has failed or a flush is under way.
+    /// When the next slice is to be written: at once, unless something has failed or a flush is under way. Half of the segments
+    /// that a manifest can name are left for what is flushed.
     pub(super) fn loads_due(&self) -> Option<stormproof_contract::Tick> {
-        let may = self.is_well() && !self.is_flushing() && self.views.newest().segments.len() < SEGMENTS_MAX;
+        let may = self.is_well() && !self.is_flushing() && self.views.newest().segments.len() < SEGMENTS_MAX / 2;
         (may && !self.loads.queue.is_empty()).then_some(self.loads.pause.until())
     }
 
@@ -186,6 +217,10 @@ impl MemoryNode {
             return;
         }
         assert!(self.open.joined.is_empty(), "a load's frame follows the last one");
+        let first = self.loads.queue.front_mut().expect("there is one, or nothing is due");
+        if !std::mem::replace(&mut first.settled, true) {
+            return;
+        }
         match self.try_load() {
             Ok(None) => {}
             Ok(Some((name, segment))) => self.add_loaded(name, segment, out),
@@ -210,7 +245,7 @@ impl MemoryNode {
         }
         let (id, retry, versions) = (load.id, load.retry, load.versions.clone());
         let decided = Decided { lsn: before.next(), place: 0, id, retry, votes: Vec::new(), versions };
-        let name = slices.writer.finish(before, &[decided])?;
+        let name = slices.writer.finish(before.next(), &[decided])?;
         Ok(Some((name, self.open_segment(&name)?)))
     }
 
@@ -232,7 +267,7 @@ impl MemoryNode {
         self.hear_of_batch(ended, out);
         match ended {
             Ended::Durable => {
-                self.loads.queue.pop_front();
+                self.loads.pop();
                 self.loads.pause = Pause::default();
                 out.note("bulk.added", &[("lsn", self.views.newest().lsn.0), ("records", n)]);
                 self.unnamed.add(name, self.views.newest().lsn);

@@ -228,7 +228,11 @@ impl MemoryNode {
         let loaded = flight.batch.loaded();
         let records = loaded.into_iter().flat_map(|loaded| &loaded.records).filter_map(|(_, entry)| entry.record());
         flight.frame.puts().for_each(|record| self.fallback.put(record));
-        self.consolidation.saw(flight.frame.puts().chain(records), flight.next.changed == flight.lsn(), self.clock.now());
+        self.consolidation.saw(
+            flight.frame.puts().chain(records),
+            flight.next.changed == flight.lsn(),
+            self.clock.now(),
+        );
         if let (Some(shown), Some(loaded)) = (&mut self.shown, loaded) {
             shown.add_flushed(&loaded.records);
         }

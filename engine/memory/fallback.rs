@@ -44,9 +44,12 @@ impl Fallback {
         Fallback { records_max, clock: Arc::clone(clock), held: Mutex::new(held), answered: AtomicU64::new(0) }
     }
 
-    /// Keeps a record.
+    /// Keeps a record, unless a newer writing is kept: a query may be about an older view.
     pub(super) fn put(&self, record: &Arc<Record>) {
         self.with(|held| {
+            if held.records.peek(&record.id).is_some_and(|known| known.version > record.version) {
+                return;
+            }
             held.bytes += record.weight();
             if let Some(replaced) = held.records.put(record.id, Arc::clone(record)) {
                 held.bytes -= replaced.weight();

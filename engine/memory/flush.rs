@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use stormproof_contract::{Effects, Tick};
 
-use super::{compact::Pause, maintain::Leftovers, node::MemoryNode, op::Reply, bulk::Unnamed, view::View};
+use super::{bulk::Unnamed, compact::Pause, maintain::Leftovers, node::MemoryNode, op::Reply, view::View};
 use crate::{
     ids::{Lsn, RecordId},
     store::{

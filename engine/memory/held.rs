@@ -112,8 +112,9 @@ impl MemoryNode {
         self.note_breaker(before, out);
         let Some(Output::Try(writes)) = said.pop() else { return };
         assert!(self.open.joined.is_empty(), "arrivals are a batch of their own");
-        // Leftovers that could not be removed may be why the disk is full; or a flush that was cut off.
+        // Leftovers that could not be removed may be why the disk is full; or a flush or a load that was cut off.
         self.flush.iter_mut().for_each(Flush::give_up);
+        self.loads.give_up();
         self.sweep_segments();
         let ended = if writes.iter().all(|write| self.rejoin(write)) {
             self.unreadable = 0;
@@ -135,7 +136,8 @@ impl MemoryNode {
         let retry = transaction.retry;
         let fate = match self.judge(transaction) {
             Ok(writes) => {
-                let transaction = crate::store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes, loaded: None };
+                let transaction =
+                    crate::store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes, loaded: None };
                 Fate::Commit { transaction, votes: Vec::new() }
             }
             Err(Obstacle { answer: Reply::Unavailable(Unavailable::Disk(_)), .. })

@@ -119,8 +119,11 @@ fn changes(file: &L1File) -> u64 {
 
 /// Puts a file's rows into the index; `None` if one of them cannot be in it.
 fn add(index: &mut FlatIndex, file: &L1File) -> Option<()> {
-    for &(id, _) in &file.tombstones {
-        index.remove(id);
+    for &(id, version) in &file.tombstones {
+        // A base may be older than a load, which has no delta.
+        if index.version(id).is_none_or(|known| known < version) {
+            index.remove(id);
+        }
     }
     file.rows().try_for_each(|row| index.upsert(row.id, row.version, &row.vector).ok().map(drop))
 }

@@ -253,7 +253,7 @@ pub enum Conflict {
         /// The last change.
         changed: Lsn,
     },
-    /// A transaction that waits for its managers holds a record.
+    /// A transaction that waits for its managers, or is staged, holds a record.
     Held {
         /// Which record.
         id: RecordId,

@@ -231,7 +231,9 @@ impl Survey {
             && decisions.iter().any(|decided| decided.lsn > end)
         {
             bad.forgets = true;
-            flaw.get_or_insert_with(|| format!("it has what later frames decided than the log has, up to {end}").into());
+            flaw.get_or_insert_with(|| {
+                format!("it has what later frames decided than the log has, up to {end}").into()
+            });
             for (id, version) in decisions.iter().flat_map(|decided| &decided.versions) {
                 keep_newest(&mut bad.own, *id, *version);
             }
@@ -322,7 +324,7 @@ impl Survey {
     /// What a repair does, and what is lost by it. Writes nothing.
     fn report(&self, disk: &dyn Disk, manifest: &Manifest) -> StoreResult<Repaired> {
         let mut report = Repaired::default();
-        let mut no = free_no(disk, manifest)?;
+        let mut no = self.free_no(disk)?;
         for name in self.names.iter().filter(|name| self.bad.contains_key(&name.no)) {
             let bad = &self.bad[&name.no];
             let (mut kept, mut noted) = (0, Vec::new());
@@ -450,7 +452,7 @@ impl Survey {
     ) -> StoreResult<()> {
         let current = manifest.current().clone();
         make_dir(&**disk, segment::DIRECTORY)?;
-        let mut no = free_no(&**disk, &current)?;
+        let mut no = self.free_no(&**disk)?;
         let mut segments = Vec::new();
         for name in &self.names {
             let Some(bad) = self.bad.get(&name.no) else {
@@ -477,6 +479,13 @@ impl Survey {
             manifest.loaded = end;
             manifest.l1 = manifest.l1.filter(|base| base.lsn <= end);
         })
+    }
+
+    /// A number that no segment has, whether its file is there or not.
+    fn free_no(&self, disk: &dyn Disk) -> StoreResult<SegmentNo> {
+        let there = segment::list(disk)?.into_iter().filter_map(|path| SegmentNo::of_path(&path));
+        let all = there.chain(self.names.iter().map(|name| name.no)).map(|no| no.0);
+        Ok(SegmentNo(all.filter(|no| *no < NUMBER_MAX).max().map_or(0, |last| last + 1)))
     }
 
     /// Above it all versions begin that are given from now on, if some of those that were given are not known any more.
@@ -595,13 +604,6 @@ fn read_group(segment: &Segment, group: usize, flaw: &mut Option<Box<str>>) -> S
 fn unnamed_logs(disk: &dyn Disk, manifest: &Manifest) -> StoreResult<Vec<String>> {
     let there = disk.list("")?.into_iter().filter_map(|entry| LogNo::of_path(&entry.name));
     Ok(there.filter(|no| !manifest.logs.contains(no)).map(LogNo::path).collect())
-}
-
-/// A number that no segment has.
-fn free_no(disk: &dyn Disk, manifest: &Manifest) -> StoreResult<SegmentNo> {
-    let there = segment::list(disk)?.into_iter().filter_map(|path| SegmentNo::of_path(&path));
-    let all = there.chain(manifest.segments.iter().map(|name| name.no)).map(|no| no.0);
-    Ok(SegmentNo(all.filter(|no| *no < NUMBER_MAX).max().map_or(0, |last| last + 1)))
 }
 
 /// A number that no file of the log has.

@@ -190,7 +190,8 @@ impl Checks<'_> {
                 (_, None) => self.add(&entry.name, State::Foreign, "no file of a store"),
             }
         }
-        let is_named = |path: &String| manifest.names_segment(path) || loaded.iter().any(|name| name.no.path() == *path);
+        let is_named =
+            |path: &String| manifest.names_segment(path) || loaded.iter().any(|name| name.no.path() == *path);
         for path in segment::list(&**self.disk)?.iter().filter(|path| !is_named(path)) {
             self.add(path, State::Leftover, UNNAMED);
         }

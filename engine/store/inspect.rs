@@ -232,7 +232,9 @@ mod tests {
         assert_eq!(words, expected);
         assert!(!seen.is_damaged());
         let mut bytes = disk.bytes("segments/1");
-        for (part, words) in [(0, "256 records from record 0 to before record 256: "), (1, "44 records from record 256 on: ")] {
+        for (part, words) in
+            [(0, "256 records from record 0 to before record 256: "), (1, "44 records from record 256 on: ")]
+        {
             bytes[seen.parts[part].offset as usize + 9] ^= 1;
             disk.set("segments/1", &bytes);
             let seen = told("segments/1");

@@ -28,7 +28,8 @@ pub(super) fn record(number: u64) -> Record {
 pub(super) fn batch(number: u64) -> Batch {
     let writes = vec![Write::Put(Arc::new(record(number)))];
     let retry = Some(RetryId(u128::from(number) << 64 | 7));
-    let transaction = Transaction { id: TransactionId(number), retry, votes: vec![vote("ledger", number)], writes, loaded: None };
+    let transaction =
+        Transaction { id: TransactionId(number), retry, votes: vec![vote("ledger", number)], writes, loaded: None };
     Batch { votes: vec![vote("l1", number)], transactions: vec![transaction] }
 }
 

@@ -97,7 +97,8 @@ impl MemoryJudge {
         findings.check(&D5, "an answer showed what was lost", read);
         if UNDECIDED.contains(&self.died_after) {
             findings.reach("died before the decision");
-            let nothing_new = recovery::adds_nothing(&facts, &known, &loads(history), self.died_after);
+            let staged = self.last.iter().flat_map(|last| &last.staged).copied().collect();
+            let nothing_new = recovery::adds_nothing(&facts, &known, &staged, self.died_after);
             findings.check(&D2, "killed during the vote, and committed", nothing_new);
         }
         // What could not be removed, or belongs to a participant that could not be told the end yet, is left, and
@@ -145,15 +146,6 @@ impl MemoryJudge {
         self.encore = death == Death::Encore;
         self.same_again = self.encore || (self.same_again && in_recovery);
     }
-}
-
-/// The bulk loads that clients have asked for.
-fn loads(history: &History<Op, Reply>) -> BTreeSet<RetryId> {
-    let retry = |op: &Op| match op {
-        Op::Commit(transaction) if transaction.bulk => Some(transaction.retry),
-        _ => None,
-    };
-    history.operations().iter().filter_map(|operation| retry(&operation.op)).collect()
 }
 
 /// Whether the disk has done what it must not.

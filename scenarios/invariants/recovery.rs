@@ -74,18 +74,11 @@ pub fn keeps_what_was_read(facts: &Facts, read_at: Lsn) -> Result<(), String> {
 }
 
 /// CE-01: the node died while it voted, so nothing of that batch is there. A bulk load commits behind the batch that has
-/// gathered meanwhile: while one of the `loads` is under way, that batch may be there, and no load.
-pub fn adds_nothing(
-    facts: &Facts,
-    before: &Known,
-    loads: &BTreeSet<RetryId>,
-    died_after: &str,
-) -> Result<(), String> {
-    let is_known = |retry: &RetryId| before.decisions.iter().any(|(known, _, _)| known == retry);
-    let upto = if loads.iter().all(is_known) { before.lsn } else { before.lsn.next() };
-    let is_loaded = |retry: &RetryId, it: &Decision| {
-        loads.contains(retry) && matches!(it.outcome, Outcome::Committed { .. })
-    };
+/// gathered meanwhile: if one was `staged`, that batch may be there, and no load.
+pub fn adds_nothing(facts: &Facts, before: &Known, staged: &BTreeSet<RetryId>, died_after: &str) -> Result<(), String> {
+    let upto = if staged.is_empty() { before.lsn } else { before.lsn.next() };
+    let is_loaded =
+        |retry: &RetryId, it: &Decision| staged.contains(retry) && matches!(it.outcome, Outcome::Committed { .. });
     let is_new = |retry: &RetryId, it: &Decision| it.lsn > upto || (it.lsn > before.lsn && is_loaded(retry, it));
     let new = facts.decisions.iter().find(|(retry, decision)| is_new(retry, decision));
     match new {

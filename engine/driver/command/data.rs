@@ -19,7 +19,9 @@ use stormproof_contract::Disk;
 use super::{CommandError, NODE_DIR, RealDisk};
 use crate::{
     driver::{Client, Fvecs, JobCommand, Observer, Options, Running, Stop, open},
-    memory::{Config, Draft, Engine, MemoryNode, Metric, Op, Record, RecordId, Reply, RetryId, Transaction, Unavailable},
+    memory::{
+        Config, Draft, Engine, MemoryNode, Metric, Op, Record, RecordId, Reply, RetryId, Transaction, Unavailable,
+    },
     store::{
         DigestBuilder, l1,
         manifest::{Manifest, ManifestFile},
@@ -31,8 +33,10 @@ use crate::{
 const BATCH_RECORDS: usize = 256;
 /// Transactions under way at a time, so that the log has something to put into one frame.
 const LOADERS: usize = 8;
-/// The same for a bulk load, of which each makes a segment. While one is written, the next is read.
+/// The same for a bulk load, of which each makes a segment, if they weigh no more than so many bytes. While one is written, the
+/// next is read.
 const BULK_RECORDS: usize = 8192;
+const BULK_BYTES: usize = 48 << 20;
 const BULK_LOADERS: usize = 2;
 /// After what time a bulk load is asked after again.
 const ASK_AFTER: Duration = Duration::from_millis(5);
@@ -124,7 +128,8 @@ pub(super) fn load(opening: &Opening, what: &Load) -> Result<ExitCode, CommandEr
     // For whoever watches: the file says how many there are when it is read.
     let wanted = vectors.expected().map_or_else(String::new, |expected| format!(" of {}", expected.min(left)));
     let (began, done) = (Instant::now(), AtomicU64::new(0));
-    let (loaders, batch) = if what.bulk { (BULK_LOADERS, BULK_RECORDS) } else { (LOADERS, BATCH_RECORDS) };
+    let in_bulk = (BULK_BYTES / (64 + 4 * dim)).clamp(1, BULK_RECORDS);
+    let (loaders, batch) = if what.bulk { (BULK_LOADERS, in_bulk) } else { (LOADERS, BATCH_RECORDS) };
     let source = Mutex::new(Some(Source { next: Some(what.first_id), left, batch, vectors: &mut vectors }));
     let loaded = thread::scope(|scope| {
         let loaders: Vec<_> = (0..loaders)

@@ -87,7 +87,8 @@ fn said(name: &'static str, values: &[(&'static str, u64)]) {
         _ => {}
     }
     match name {
-        "degraded" | "breaker" | "reads.refused" | "health.alert" | "health.damaged" | "flush.failed" | "compaction.failed" => {
+        "degraded" | "breaker" | "reads.refused" | "health.alert" | "health.damaged" | "flush.failed"
+        | "compaction.failed" => {
             tracing::warn!(name, ?values, "noted");
         }
         _ => tracing::debug!(name, ?values, "noted"),

@@ -137,6 +137,30 @@ fn there_is_a_bound_to_what_is_staged() {
 }
 
 #[test]
+fn few_loads_are_staged_at_a_time() {
+    let mut bench = Bench::new(sliced());
+    for n in 0..64 {
+        assert_eq!(stage(&mut bench, bulk(n, [n as u64])), Reply::Staged { ahead: n as u64 });
+    }
+    assert_eq!(stage(&mut bench, bulk(64, [64])), Reply::Unavailable(Unavailable::Busy));
+    bench.tick();
+    assert_eq!(count(&mut bench), 64);
+}
+
+/// A load stays, also when the deletions come to nothing that had made room for it.
+#[test]
+fn a_load_needs_room_that_is_there() {
+    let mut bench = Bench::new(Config { records_max: 4, ..sliced() });
+    fill(&mut bench, 1..=4);
+    bench.send(Op::Commit(delete(10, 1)));
+    assert_eq!(stage(&mut bench, bulk(11, [50])), Reply::Unavailable(Unavailable::ReadOnly));
+    bench.settle();
+    assert_eq!(stage(&mut bench, bulk(11, [50])), Reply::Staged { ahead: 0 });
+    let other = bench.commit(upsert(12, 60, 0.0));
+    assert_eq!(other, Reply::Unavailable(Unavailable::ReadOnly), "what is staged counts");
+}
+
+#[test]
 fn what_was_removed_lately_can_be_loaded_after_a_flush_which_is_begun() {
     let mut bench = Bench::new(sliced());
     fill(&mut bench, 1..=4);
@@ -230,7 +254,8 @@ fn a_load_that_fails_anywhere_is_whole_or_nothing_and_goes_well_in_the_end() {
                 assert!([1, 4].contains(&found.records.len()) && found.records.len() >= shown, "{name}");
                 assert!(shown >= before, "{name}");
                 before = shown;
-                let is_unnamed = bench.node.views.newest().segments.len() > bench.node.manifest.current().segments.len();
+                let is_unnamed =
+                    bench.node.views.newest().segments.len() > bench.node.manifest.current().segments.len();
                 unnamed += u32::from(is_unnamed);
                 if !bench.ring() {
                     break;
@@ -283,6 +308,13 @@ fn a_segment_that_a_frame_has_added_and_no_manifest_names_yet_is_no_leftover() {
     assert_eq!(facts.records.iter().map(|record| record.id.0).collect::<Vec<_>>(), [9]);
     assert!(repair(&dynamic, true).expect("the disk works").is_nothing());
 
+    // Missing, it is not taken for the file that takes its place.
+    let missing = bench.disk.copied();
+    missing.remove("segments/0").expect("there");
+    let dynamic = Arc::clone(&missing) as Arc<dyn Disk>;
+    assert_eq!(repair(&dynamic, false).expect("the disk works").unknown, 3);
+    assert!(boot(&missing, &bench.clock, &bench.config, 9).is_ok());
+
     bench.pass(Tick::secs(1));
     bench.pass(Tick::secs(1));
     assert_eq!(bench.node.manifest.current().segments.len(), 1, "it is named when that can be done");
@@ -313,6 +345,27 @@ fn a_log_that_has_lost_the_frame_of_a_load_is_told_and_its_records_stay() {
     assert!(ids.contains(&5) && ids.contains(&6), "{ids:?}");
     assert!(facts.decisions.iter().all(|(_, decision)| decision.lsn <= facts.lsn), "{:?}", facts.decisions);
     assert!(repair(&dynamic, true).expect("the disk works").is_nothing());
+}
+
+/// What is half written may hold the space that the disk is short of.
+#[test]
+fn a_load_that_is_half_written_is_begun_again_when_the_disk_takes_writes() {
+    let mut bench = Bench::new(sliced());
+    assert_eq!(stage(&mut bench, bulk(1, 1..=30)), Reply::Staged { ahead: 0 });
+    for n in 0..5 {
+        bench.disk.fail_on(DiskOp::Write, "l1/", DiskErrorKind::NoSpace);
+        bench.send(Op::Commit(upsert(10 + n, 40, 0.0)));
+        bench.settle();
+    }
+    let segments = |bench: &Bench| bench.disk.paths().iter().filter(|path| path.starts_with("segments/")).count();
+    assert_eq!(segments(&bench), 1);
+    bench.wait(Tick::secs(61));
+    bench.disk.fail_on(DiskOp::Write, "l1/", DiskErrorKind::NoSpace);
+    bench.settle();
+    assert_eq!(segments(&bench), 0, "it is removed before the next trial");
+    bench.pass(Tick::secs(61));
+    bench.pass(Tick::secs(61));
+    committed(&bench.commit(bulk(1, [])));
 }
 
 #[test]

@@ -225,7 +225,8 @@ impl Merging {
 
     fn finish(self) -> StoreResult<Made> {
         let Merging { entries, writer, dropped } = self;
-        let upto = entries.segments().last().expect("a run has a segment").upto();
+        // One that was loaded may be behind one that was flushed after it.
+        let upto = entries.segments().map(Segment::upto).max().expect("a run has a segment");
         let decisions: Vec<Vec<Decided>> = entries.segments().map(Segment::decisions).collect::<Result<_, _>>()?;
         let mut decisions = decisions.concat();
         // A segment that was loaded has its own decision, which one that was flushed beside it may have as well.

@@ -149,7 +149,8 @@ fn a_file_is_read_to_its_end_wherever_a_chunk_of_it_ends() {
     let disk = TestDisk::new();
     // 12 bytes more than what is read at a time, of the 16 of its digest.
     let (n, gone) = (9_359, [(RecordId(1 << 40), Version(2))]);
-    let digest = write(&*disk, name(L1Kind::Index), &head(L1Kind::Index), n, (0..n as u64).map(plain), &gone).expect("written");
+    let digest =
+        write(&*disk, name(L1Kind::Index), &head(L1Kind::Index), n, (0..n as u64).map(plain), &gone).expect("written");
     let path = name(L1Kind::Index).path();
     let mut bytes = disk.bytes(&path);
     assert_eq!(bytes.len(), (256 << 10) + 12);

@@ -14,6 +14,9 @@ pub(super) const WRAPPING_BYTES_MAX: usize = 73;
 /// The least that a disk writes as a whole: a write cut short by the loss of power leaves each sector old or new.
 const SECTOR_BYTES: u64 = 512;
 
+/// How much is looked at at a time to pass over zeros.
+const CHUNK_BYTES: usize = 4096;
+
 /// Where a frame is at home. Its checksum covers this, so that it is believed nowhere else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
@@ -94,11 +97,11 @@ pub(super) fn find(format: LogFormat, file: Place, bytes: &[u8], from: usize) ->
         LogFormat::Binary => binary::begun(file.at(at as u64), &bytes[at..]),
         LogFormat::JsonLines => json::begun(file.at(at as u64), bytes, at),
     };
-    let mut chunks = (from..bytes.len()).step_by(4096).map(|at| at..bytes.len().min(at + 4096));
+    let mut chunks = bytes.get(from..)?.chunks(CHUNK_BYTES).zip((from..).step_by(CHUNK_BYTES));
     // Most of a preallocated file is zeros, and no frame begins with one.
-    chunks.find_map(|chunk| {
-        let is_written = !is_zero(&bytes[chunk.clone()]);
-        is_written.then(|| chunk.into_iter().find_map(|at| Some((at as u64, begun(at)?))))?
+    chunks.find_map(|(chunk, first)| {
+        let found = || (first..).take(chunk.len()).find_map(|at| Some((at as u64, begun(at)?)));
+        if is_zero(chunk) { None } else { found() }
     })
 }
 

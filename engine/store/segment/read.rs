@@ -54,7 +54,9 @@ impl Segment {
     pub fn open(disk: &dyn Disk, log: LogId, name: &SegmentName, components: u32) -> StoreResult<Segment> {
         let path = name.no.path().into_boxed_str();
         let file = match disk.open(&path, Open::Read) {
-            Err(error) if error.is_not_found() => return Err(missing(&path, "the segment that the manifest names")),
+            Err(error) if error.is_not_found() => {
+                return Err(missing(&path, "the segment that the manifest, or a frame of the log, names"));
+            }
             opened => opened?,
         };
         let found = file.meta()?.len;

@@ -23,16 +23,14 @@ impl Segment {
         let path = name.no.path();
         let file = match disk.open(&path, Open::Read) {
             Err(error) if error.is_not_found() => {
-                return Err(missing(&path, "the segment that the manifest names"));
+                return Err(missing(&path, "the segment that the manifest, or a frame of the log, names"));
             }
             opened => opened?,
         };
         let home = Home { log, no: name.no };
         let (mut groups, mut entries, mut live, mut end, mut next) = (Vec::new(), 0, 0, 0, RecordId(0));
         let len = file.meta()?.len;
-        while entries < name.entries
-            && end < len
-            && let Some((group, last)) = next_group(&*file, home, end)?
+        while let Some((group, last)) = next_group(&*file, home, end)?
             && group.first >= next
             && entries + u64::from(group.entries) <= name.entries
         {

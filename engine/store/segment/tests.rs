@@ -311,7 +311,8 @@ fn the_least_and_the_greatest_lengths_are_those_of_what_is_written() {
 /// All but one link, byte of facts and record too few to be complete, and then the largest record there can be.
 #[test]
 fn the_fullest_group_fits() {
-    let plain = |id| Record { text: String::new(), attributes: BTreeMap::new(), links: Vec::new(), ..samples::record(id) };
+    let plain =
+        |id| Record { text: String::new(), attributes: BTreeMap::new(), links: Vec::new(), ..samples::record(id) };
     let links = |n: u64| (0..n).map(RecordId).map(Link::new).collect();
     // Each has 8 bytes of facts, the lengths of nothing.
     let first = Record { links: links(4095), text: "x".repeat((32 << 10) - 1 - 8 * 255), ..plain(0) };
@@ -385,7 +386,8 @@ fn a_file_that_cannot_be_opened_listed_or_is_no_longer_than_a_footer_is_told_fro
     disk.fail_after(usize::MAX, DiskOp::Link, DiskErrorKind::Io);
     for len in [0, footer::FOOTER_BYTES - 1, footer::FOOTER_BYTES] {
         disk.set(&NO.path(), &vec![0; len]);
-        for opened in [opened(&disk, &SegmentName { bytes: len as u64, ..name }), Segment::open_alone(&*disk, &NO.path())]
+        for opened in
+            [opened(&disk, &SegmentName { bytes: len as u64, ..name }), Segment::open_alone(&*disk, &NO.path())]
         {
             let error = opened.map(drop).expect_err("no segment").to_string();
             assert_eq!(error.contains("bytes at least"), len < footer::FOOTER_BYTES, "{len}: {error}");
@@ -411,4 +413,56 @@ fn a_footer_that_was_not_installed_is_told_where_it_is() {
     disk.set(&NO.path(), &bytes);
     let error = opened(&disk, &name).map(drop).expect_err("a later format");
     assert!(matches!(error, StoreError::UnknownFormat { offset, .. } if offset == format as u64), "{error}");
+}
+
+/// A segment of three groups, and where each of them begins and the decisions end.
+fn three_groups(disk: &Arc<TestDisk>) -> (SegmentName, Vec<usize>, usize) {
+    let entries: Entries = (0..700).map(|id| if id % 5 == 0 { gone(id) } else { live(id) }).collect();
+    let name = written(disk, &entries).expect("written");
+    let segment = opened(disk, &name).expect("opened");
+    let begins = (0..3).map(|group| segment.keys_span(group).offset as usize).collect();
+    (name, begins, segment.decisions_span().end() as usize)
+}
+
+#[test]
+fn what_is_left_of_a_segment_is_walked_from_its_first_group_on() {
+    let disk = TestDisk::new();
+    let (name, begins, decided) = three_groups(&disk);
+    let bytes = disk.bytes(&NO.path());
+    let left = |bytes: &[u8], name: &SegmentName| {
+        disk.set(&NO.path(), bytes);
+        let left = Segment::salvage(&*disk, LOG, name, COMPONENTS).expect("the disk works");
+        let read = (0..left.groups()).filter(|group| left.group(*group).is_ok()).count();
+        (left.groups(), read, left.entries(), left.live(), left.decisions().ok())
+    };
+    let all = (3, 3, 700, 560, Some(decisions()));
+    assert_eq!(left(&bytes, &name), all);
+    assert_eq!(left(&bytes[..decided], &name), all, "without filter, index and footer");
+    assert_eq!(left(&bytes[..decided - 1], &name), (3, 3, 700, 560, None));
+    assert_eq!(left(&bytes[..begins[2]], &name), (2, 2, 512, 409, None));
+    assert_eq!(left(&bytes[..begins[2] + 9], &name), (2, 2, 512, 409, None));
+    let mut changed = bytes.clone();
+    changed[begins[1] + 9] ^= 1;
+    assert_eq!(left(&changed, &name), (1, 1, 256, 204, None));
+    // More than was ever in it, or less.
+    assert_eq!(left(&bytes, &SegmentName { entries: 701, ..name }), (3, 3, 700, 560, None));
+    assert_eq!(left(&bytes, &SegmentName { entries: 699, ..name }), (2, 2, 512, 409, None));
+    disk.set(&SegmentNo(6).path(), &bytes);
+    assert_eq!(left(&bytes, &SegmentName { no: SegmentNo(6), ..name }), (0, 0, 0, 0, None), "another's");
+}
+
+/// A group may be as large as one can be, and still says where the next begins.
+#[test]
+fn the_largest_records_are_salvaged() {
+    let large = |id| Record {
+        text: "t".repeat(1 << 20),
+        attributes: (0..256).map(|at| (format!("{at:04096}"), "v".repeat(4096))).collect(),
+        links: (0..65_536).map(RecordId).map(Link::new).collect(),
+        ..samples::record(id)
+    };
+    let entries: Entries = (1..3).map(|id| (RecordId(id), Entry::Live(Arc::new(large(id))))).collect();
+    let disk = TestDisk::new();
+    let name = written(&disk, &entries).expect("written");
+    let left = Segment::salvage(&*disk, LOG, &name, COMPONENTS).expect("the disk works");
+    assert_eq!((left.groups(), whole(&left)), (2, Ok(entries)));
 }
