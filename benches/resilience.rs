@@ -119,7 +119,7 @@ impl Trial {
             p50_us: at(0.50),
             p99_us: at(0.99),
             cpu_us: self.cpu.as_secs_f64() * 1e6 / commits.max(1) as f64,
-            resident_per_commit: self.resident / commits.max(1) as i64,
+            resident_per_commit: self.resident / commits.max(1).cast_signed(),
         }
     }
 }

@@ -145,7 +145,9 @@ impl Loads {
 
     /// Gives up the segment that is being made. What is staged stays so.
     pub(super) fn give_up(&mut self) {
-        self.queue.iter_mut().for_each(|load| load.slices = None);
+        for load in &mut self.queue {
+            load.slices = None;
+        }
     }
 }
 
@@ -196,7 +198,9 @@ impl MemoryNode {
             return out.reply(attempt, busy);
         }
         let mut records = Memtable::default();
-        writes.iter().for_each(|write| drop(records.apply(write)));
+        for write in &writes {
+            records.apply(write);
+        }
         let versions = writes.iter().map(|write| (write.id(), write.version())).collect();
         let ahead = self.loads.queue.len() as u64;
         out.note("bulk.staged", &[("records", records.entries() as u64), ("ahead", ahead)]);
@@ -231,12 +235,12 @@ impl MemoryNode {
     /// Gives the segment of the first, once it is durable.
     fn try_load(&mut self) -> StoreResult<Option<(SegmentName, Segment)>> {
         let (before, bytes) = (self.views.newest().lsn, self.config.flush_slice_bytes);
-        let mut slices = match self.loads.queue.front_mut().and_then(|load| load.slices.take()) {
-            Some(slices) => slices,
-            None => {
-                self.disk.point(POINTS[0])?;
-                Box::new(self.begin_segment()?)
-            }
+        let begun = self.loads.queue.front_mut().and_then(|load| load.slices.take());
+        let mut slices = if let Some(slices) = begun {
+            slices
+        } else {
+            self.disk.point(POINTS[0])?;
+            Box::new(self.begin_segment()?)
         };
         let load = self.loads.queue.front_mut().expect("there is one, or nothing is due");
         if !slices.push(&load.records, bytes)? {

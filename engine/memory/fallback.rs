@@ -31,6 +31,16 @@ pub(super) struct Fallback {
     answered: AtomicU64,
 }
 
+/// What is known of a record without the disk.
+pub(super) enum AtHand {
+    /// All.
+    Record(Arc<Record>),
+    /// That there is none.
+    Gone,
+    /// Not enough.
+    Unknown,
+}
+
 struct Held {
     records: LruCache<RecordId, Arc<Record>>,
     bytes: usize,
@@ -61,11 +71,11 @@ impl Fallback {
         });
     }
 
-    /// What a view has of a record, as far as that is known without the disk: `None` if it is not.
-    pub(super) fn get(&self, view: &View, id: RecordId) -> Option<Option<Arc<Record>>> {
-        let Some(version) = view.version_of_live(id) else { return Some(None) };
+    /// What a view has of a record, as far as that is known without the disk.
+    pub(super) fn get(&self, view: &View, id: RecordId) -> AtHand {
+        let Some(version) = view.version_of_live(id) else { return AtHand::Gone };
         let known = self.with(|held| held.records.get(&id).cloned());
-        known.filter(|record| record.version == version).map(Some)
+        known.filter(|record| record.version == version).map_or(AtHand::Unknown, AtHand::Record)
     }
 
     /// Notes that a query was answered from here.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use stormproof_contract::{Bytes, DiskResult, Reads};
 
-use super::{cache::KeysCache, view::View};
+use super::{cache::KeysCache, fallback::AtHand, view::View};
 use crate::{
     ids::RecordId,
     store::{
@@ -159,14 +159,15 @@ impl Fetch {
         })
     }
 
-    /// The records, in the order asked, those that are not read yet as `known` has them; `None` if that does not have one.
-    pub(super) fn or_known(
-        self,
-        known: impl Fn(RecordId) -> Option<Option<Arc<Record>>>,
-    ) -> Option<Vec<Option<Arc<Record>>>> {
+    /// The records, in the order asked, those that are not read yet as `known` has them; `None` if that does not know one.
+    pub(super) fn or_known(self, known: impl Fn(RecordId) -> AtHand) -> Option<Vec<Option<Arc<Record>>>> {
         let record = |wanted: Wanted| match wanted.at {
             At::Known(record) => Some(record),
-            _ => known(wanted.id),
+            _ => match known(wanted.id) {
+                AtHand::Record(record) => Some(Some(record)),
+                AtHand::Gone => Some(None),
+                AtHand::Unknown => None,
+            },
         };
         self.wanted.into_iter().map(record).collect()
     }

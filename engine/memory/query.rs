@@ -211,7 +211,7 @@ impl Running {
             Running::Refused(refusal) => Some(Reply::Refused(refusal)),
             Running::Count { view } => Some(Reply::Count { at: view.lsn, n: view.index.len() as u64 }),
             Running::Get { view, mut fetch } => match fetch.step(&view, io) {
-                Err(error) => self.failed(Running::Get { view, fetch }, &error),
+                Err(error) => Some(self.failed(Running::Get { view, fetch }, &error)),
                 Ok(true) => Some(Reply::Records { at: view.lsn, records: fetch.finish().flatten().collect() }),
                 Ok(false) => self.go_on(Running::Get { view, fetch }),
             },
@@ -246,7 +246,7 @@ impl Running {
                 }
             },
             Running::Hydrate { view, hits, mut fetch } => match fetch.step(&view, io) {
-                Err(error) => self.failed(Running::Hydrate { view, hits, fetch }, &error),
+                Err(error) => Some(self.failed(Running::Hydrate { view, hits, fetch }, &error)),
                 Ok(true) => Some(Reply::Hits { at: view.lsn, hits: hydrated(hits, fetch.finish()) }),
                 Ok(false) => self.go_on(Running::Hydrate { view, hits, fetch }),
             },
@@ -255,9 +255,9 @@ impl Running {
     }
 
     /// Says what could not be read, and leaves what was for whoever falls back.
-    fn failed(&mut self, with: Running, error: &StoreError) -> Option<Reply> {
+    fn failed(&mut self, with: Running, error: &StoreError) -> Reply {
         *self = with;
-        Some(Reply::unread(error))
+        Reply::unread(error)
     }
 
     fn go_on(&mut self, with: Running) -> Option<Reply> {

@@ -207,7 +207,7 @@ fn load_some(
             let retry = retry_of(&upserts);
             let reply = if bulk {
                 let part = Transaction { inserts: upserts, bulk, ..Transaction::new(retry) };
-                load_part(client, part)?
+                load_part(client, &part)?
             } else {
                 client.call(Op::Commit(Transaction { upserts, ..Transaction::new(retry) }))?
             };
@@ -224,7 +224,7 @@ fn load_some(
 }
 
 /// Stages a part of a bulk load, and waits until it is decided.
-fn load_part(client: &Client<MemoryNode>, part: Transaction) -> Result<Reply, CommandError> {
+fn load_part(client: &Client<MemoryNode>, part: &Transaction) -> Result<Reply, CommandError> {
     let retry = part.retry;
     loop {
         match client.call(Op::Commit(part.clone()))? {
