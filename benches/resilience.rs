@@ -145,3 +145,27 @@ fn resident() -> i64 {
     };
     read().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_engine_commits_and_nothing_is_left() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let plan = Plan {
+            dir: dir.path().to_owned(),
+            writers: vec![2],
+            turns: 1,
+            turn: Duration::from_millis(50),
+            health: Duration::ZERO,
+            log_format: Config::default().log_format,
+            merge_run_min: 4,
+        };
+        let costs = measure(&plan).expect("measured");
+        let names: Vec<_> = costs.iter().map(|cost| cost.variant).collect();
+        assert_eq!(names, VARIANTS.map(|variant| variant.name));
+        assert!(costs.iter().all(|cost| cost.commits > 0), "{costs:?}");
+        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 0);
+    }
+}

@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use stormproof_contract::{Effects, RequestId};
+use stormproof_contract::{Effects, RequestId, Tick};
 
 use super::{
     batch::{Fate, Joined},
@@ -70,8 +70,9 @@ struct Load {
     records: Memtable,
     /// In the order given.
     versions: Vec<(RecordId, Version)>,
-    /// Whether the node has settled since: whoever looks at it then has seen it staged before anything of it is done.
-    settled: bool,
+    /// Whether it was passed over once, so that whoever looks at the node when it has settled has seen it staged before
+    /// anything of it is done.
+    seen: bool,
     /// Its segment, once that was begun.
     slices: Option<Box<Slices>>,
 }
@@ -204,13 +205,13 @@ impl MemoryNode {
         let versions = writes.iter().map(|write| (write.id(), write.version())).collect();
         let ahead = self.loads.queue.len() as u64;
         out.note("bulk.staged", &[("records", records.entries() as u64), ("ahead", ahead)]);
-        self.loads.push(Load { retry, id, records, versions, settled: false, slices: None });
+        self.loads.push(Load { retry, id, records, versions, seen: false, slices: None });
         out.reply(attempt, Reply::Staged { ahead });
     }
 
     /// When the next slice is to be written: at once, unless something has failed or a flush is under way. Half of the segments
     /// that a manifest can name are left for what is flushed.
-    pub(super) fn loads_due(&self) -> Option<stormproof_contract::Tick> {
+    pub(super) fn loads_due(&self) -> Option<Tick> {
         let may = self.is_well() && !self.is_flushing() && self.views.newest().segments.len() < SEGMENTS_MAX / 2;
         (may && !self.loads.queue.is_empty()).then_some(self.loads.pause.until())
     }
@@ -222,7 +223,7 @@ impl MemoryNode {
         }
         assert!(self.open.joined.is_empty(), "a load's frame follows the last one");
         let first = self.loads.queue.front_mut().expect("there is one, or nothing is due");
-        if !std::mem::replace(&mut first.settled, true) {
+        if !std::mem::replace(&mut first.seen, true) {
             return;
         }
         match self.try_load() {

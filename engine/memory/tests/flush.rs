@@ -109,18 +109,7 @@ fn what_was_decided_is_remembered_when_the_log_no_longer_has_it() {
 #[test]
 fn a_flush_that_fails_anywhere_loses_nothing_and_is_tried_again() {
     let mut failed = 0;
-    for op in [
-        DiskOp::Open,
-        DiskOp::Write,
-        DiskOp::Sync,
-        DiskOp::SyncDir,
-        DiskOp::Rename,
-        DiskOp::Allocate,
-        DiskOp::Read,
-        DiskOp::List,
-        DiskOp::Remove,
-        DiskOp::Point,
-    ] {
+    for op in CALLS {
         for after in 0..12 {
             let mut bench = Bench::new(flushing());
             fill(&mut bench, 1..=3);

@@ -26,12 +26,26 @@ use std::{
 };
 
 use stormproof_contract::{
-    Boot, BootError, Bytes, Clock, Disk, Effect, Effects, Input, Job, JobEnd, JobError, JobId, JobStep, Node, NodeId,
-    OpId, Query, Reads, RequestId, Role, System, Tick, WallTime, Want,
+    Boot, BootError, Bytes, Clock, Disk, DiskOp, Effect, Effects, Input, Job, JobEnd, JobError, JobId, JobStep, Node,
+    NodeId, OpId, Query, Reads, RequestId, Role, System, Tick, WallTime, Want,
 };
 
 use super::*;
 use crate::store::test_disk::TestDisk;
+
+/// The calls that making a segment, naming it and cutting the log are made of.
+const CALLS: [DiskOp; 10] = [
+    DiskOp::Open,
+    DiskOp::Write,
+    DiskOp::Sync,
+    DiskOp::SyncDir,
+    DiskOp::Rename,
+    DiskOp::Allocate,
+    DiskOp::Read,
+    DiskOp::List,
+    DiskOp::Remove,
+    DiskOp::Point,
+];
 
 /// A clock that stands still until it is moved.
 #[derive(Default)]
