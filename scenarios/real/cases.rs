@@ -144,10 +144,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A directory whose index is not merged, so that the renames and syncs of its work are those of commits.
+    /// A directory in which nothing is merged or flushed, so that the renames and syncs of its work are those of commits and
+    /// loads.
     fn setup_without_merges(&self) -> Setup {
         let l1_persist = L1Persist::Delta { merge_after: u32::MAX };
-        Setup { log_file_bytes: 16 << 20, l1_persist, flush_records: usize::MAX, ..self.setup() }
+        Setup { log_file_bytes: 16 << 20, l1_persist, flush_records: usize::MAX, merge_run_min: 0, ..self.setup() }
     }
 
     fn needs(&mut self, met: bool, what: impl FnOnce() -> String) {

@@ -4,8 +4,10 @@
 //! that nobody has answered are made again, and several clients ask at once, until they are done or the process is gone.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -264,12 +266,23 @@ impl<'a> Lane<'a> {
         }
         let found = temporaries(&self.dir())?;
         let Some(facts) = process.inspect()? else { return Ok(Sight::Gone) };
-        // A repair has a temporary file as well, for a moment: what is left behind is still there a moment later.
-        let left: Vec<String> = temporaries(&self.dir())?.into_iter().filter(|name| found.contains(name)).collect();
+        let left = self.left_behind(found)?;
         self.trial.opened(&facts, &left, &self.died, &lock(&self.trace).history)?;
         self.died = Died::Somewhere;
         self.tally.reopenings += 1;
         Ok(Sight::Facts(Box::new(facts)))
+    }
+
+    /// Those of the temporary files `found` that stay. A repair or a merge that began with the node has one as well, for as
+    /// long as the disk takes to sync it: what is left behind is there long after that, and is the same file.
+    fn left_behind(&self, mut found: BTreeMap<String, Identity>) -> io::Result<Vec<String>> {
+        let began = Instant::now();
+        while !found.is_empty() && began.elapsed() < REPAIR {
+            thread::sleep(Duration::from_millis(2));
+            let now = temporaries(&self.dir())?;
+            found.retain(|path, identity| now.get(path) == Some(identity));
+        }
+        Ok(found.into_keys().collect())
     }
 
     /// Looks at everything as a client does.
@@ -481,8 +494,12 @@ fn await_note(process: &Process, blow: &Blow) -> Result<(), Broken> {
 }
 
 /// The temporary files under a directory.
-fn temporaries(dir: &Path) -> io::Result<Vec<String>> {
-    let mut found = Vec::new();
+/// Tells a file from another of its name: its number in the file system, and when it was written last.
+type Identity = (u64, i64, i64);
+
+/// The temporary files below a directory. What goes while it is looked at was none that is left.
+fn temporaries(dir: &Path) -> io::Result<BTreeMap<String, Identity>> {
+    let mut found = BTreeMap::new();
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir)? {
@@ -490,8 +507,10 @@ fn temporaries(dir: &Path) -> io::Result<Vec<String>> {
             let path = entry.path();
             if entry.file_type()?.is_dir() {
                 dirs.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "tmp") {
-                found.push(path.display().to_string());
+            } else if path.extension().is_some_and(|extension| extension == "tmp")
+                && let Ok(meta) = entry.metadata()
+            {
+                found.insert(path.display().to_string(), (meta.ino(), meta.mtime(), meta.mtime_nsec()));
             }
         }
     }
