@@ -24,10 +24,14 @@ use super::{
     disk::RealDisk,
     frames::{self, Frame},
     jobs::JOB_ARGUMENT,
+    pool::Threads,
 };
 
 /// Units of work per step: some milliseconds of rows or blocks, between two looks at what the node says.
 const UNITS_PER_STEP: u32 = 1024;
+
+/// By how much a job in a process of its own stands behind the node when processors are short.
+const NICENESS: i32 = 10;
 
 /// Messages of the node that are taken off the pipe before the job has taken the earlier ones.
 const HEARD_MAX: usize = 64;
@@ -56,6 +60,8 @@ pub fn job_child_dir() -> Option<PathBuf> {
 /// }
 /// ```
 pub fn run_job_child<S: System>(system: &S, dir: &Path) -> ExitCode {
+    // A job takes every processor it can get, and nobody waits for it as clients wait for their answers.
+    let _ = rustix::process::nice(NICENESS);
     // Not the locked handles: the thread that reads outlives this function where the pipe does not end.
     match run(system, dir, io::stdin(), &mut io::stdout(), &AtomicBool::new(false)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,7 +112,7 @@ fn work(
     to: &mut impl Write,
     killed: &AtomicBool,
 ) -> Result<Option<Bytes>, JobError> {
-    let mut heard = VecDeque::new();
+    let (mut heard, pool) = (VecDeque::new(), Threads::of_machine());
     loop {
         if killed.load(Ordering::Relaxed) {
             return Ok(None);
@@ -118,7 +124,7 @@ fn work(
                 Err(TryRecvError::Disconnected) => return Ok(None),
             }
         }
-        match job.step(&mut heard, disk, UNITS_PER_STEP)? {
+        match job.step(&mut heard, disk, &pool, UNITS_PER_STEP)? {
             JobStep::More => {}
             JobStep::Waiting => match told.recv() {
                 Ok(bytes) => heard.push_back(bytes),

@@ -16,6 +16,7 @@
 //! | `fvecs` | vectors from a file of the usual format |
 //! | `failpoints` | faults at named places of a real process |
 //! | `jobs`, `job_child`, `frames` | long work in a thread or a child process: the host's side, the job's, and the bytes between |
+//! | `pool` | the threads of a job |
 //!
 //! # Invariants
 //! - One process at a time holds a directory, and one thread at a time the node in it.
@@ -42,6 +43,7 @@ mod host;
 mod job_child;
 mod jobs;
 mod open;
+mod pool;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
 

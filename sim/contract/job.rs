@@ -7,13 +7,20 @@
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 
-use crate::{Bytes, Disk, DiskError};
+use crate::{Bytes, Disk, DiskError, Pool};
 
 /// Work in pieces.
 pub trait Job: Send {
     /// Does about `units` units of work (a unit is the job's own measure: a row, a block) and says where it stands.
-    /// `heard` holds what the node has told it since; the job takes what it wants. Dropped after `Done` or an error.
-    fn step(&mut self, heard: &mut VecDeque<Bytes>, disk: &Arc<dyn Disk>, units: u32) -> Result<JobStep, JobError>;
+    /// `heard` holds what the node has told it since; the job takes what it wants. `pool` does parts of the step at the same
+    /// time. Dropped after `Done` or an error.
+    fn step(
+        &mut self,
+        heard: &mut VecDeque<Bytes>,
+        disk: &Arc<dyn Disk>,
+        pool: &dyn Pool,
+        units: u32,
+    ) -> Result<JobStep, JobError>;
 }
 
 /// Where a job stands after a step.

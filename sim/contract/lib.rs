@@ -24,6 +24,7 @@ mod disk;
 mod ids;
 mod job;
 mod node;
+mod pool;
 mod reader;
 mod system;
 
@@ -32,5 +33,6 @@ pub use disk::{Disk, DiskError, DiskErrorKind, DiskOp, DiskResult, Entry, File, 
 pub use ids::{JobId, NodeId, OpId, RequestId, Role};
 pub use job::{Job, JobEnd, JobError, JobStep};
 pub use node::{Bytes, Effect, Effects, Input, Node};
+pub use pool::{OneThread, Pool};
 pub use reader::{Query, Reader, Reads, Want};
 pub use system::{Boot, BootError, System};

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use stormproof_contract::{Bytes, Disk, Job, JobEnd, JobId, JobStep, Query, Reader, Reads, RequestId};
+use stormproof_contract::{Bytes, Disk, Job, JobEnd, JobId, JobStep, OneThread, Query, Reader, Reads, RequestId};
 
 use super::{
     core::{Shared, Side},
@@ -200,7 +200,7 @@ impl<Op, Reply> Sides<Op, Reply> {
     fn step_job(&self, node: u32, mut job: JobTask) -> Option<JobTask> {
         let (life, id, number) = (job.life, job.id, job.number);
         let ended = |how| Said::End { life, job: id, number, how };
-        match job.job.step(&mut job.heard, &job.disk, UNITS) {
+        match job.job.step(&mut job.heard, &job.disk, &OneThread, UNITS) {
             Ok(JobStep::More) => {}
             Ok(JobStep::Waiting) => job.waiting = job.heard.is_empty(),
             Ok(JobStep::Say(bytes)) => self.say(node, Said::Word { life, job: id, bytes }),

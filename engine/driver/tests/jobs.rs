@@ -8,7 +8,8 @@ use std::{
 };
 
 use stormproof_contract::{
-    Boot, BootError, Bytes, Disk, Effects, Input, Job, JobEnd, JobError, JobId, JobStep, Node, Open, RequestId, System,
+    Boot, BootError, Bytes, Disk, Effects, Input, Job, JobEnd, JobError, JobId, JobStep, Node, Open, Pool, RequestId,
+    System,
 };
 use stormproof_engine::driver::{Client, JobCommand, Note, Options, Running, Stop, job_child_dir, open, run_job_child};
 
@@ -98,7 +99,13 @@ impl Node for ForemanNode {
 struct Echo;
 
 impl Job for Echo {
-    fn step(&mut self, heard: &mut VecDeque<Bytes>, _: &Arc<dyn Disk>, _: u32) -> Result<JobStep, JobError> {
+    fn step(
+        &mut self,
+        heard: &mut VecDeque<Bytes>,
+        _: &Arc<dyn Disk>,
+        _: &dyn Pool,
+        _: u32,
+    ) -> Result<JobStep, JobError> {
         Ok(match heard.pop_front() {
             None => JobStep::Waiting,
             Some(bytes) if *bytes == *b"enough" => JobStep::Done(Bytes::from(*b"gladly")),
@@ -111,7 +118,13 @@ impl Job for Echo {
 struct Count(u8);
 
 impl Job for Count {
-    fn step(&mut self, _: &mut VecDeque<Bytes>, disk: &Arc<dyn Disk>, _: u32) -> Result<JobStep, JobError> {
+    fn step(
+        &mut self,
+        _: &mut VecDeque<Bytes>,
+        disk: &Arc<dyn Disk>,
+        _: &dyn Pool,
+        _: u32,
+    ) -> Result<JobStep, JobError> {
         self.0 += 1;
         if self.0 <= 3 {
             return Ok(JobStep::Say(self.0.to_string().into_bytes().into()));
@@ -125,7 +138,7 @@ impl Job for Count {
 struct Deaf;
 
 impl Job for Deaf {
-    fn step(&mut self, _: &mut VecDeque<Bytes>, _: &Arc<dyn Disk>, _: u32) -> Result<JobStep, JobError> {
+    fn step(&mut self, _: &mut VecDeque<Bytes>, _: &Arc<dyn Disk>, _: &dyn Pool, _: u32) -> Result<JobStep, JobError> {
         Ok(JobStep::More)
     }
 }
@@ -133,7 +146,13 @@ impl Job for Deaf {
 struct Fails;
 
 impl Job for Fails {
-    fn step(&mut self, _: &mut VecDeque<Bytes>, disk: &Arc<dyn Disk>, _: u32) -> Result<JobStep, JobError> {
+    fn step(
+        &mut self,
+        _: &mut VecDeque<Bytes>,
+        disk: &Arc<dyn Disk>,
+        _: &dyn Pool,
+        _: u32,
+    ) -> Result<JobStep, JobError> {
         disk.open("none", Open::Read)?;
         Ok(JobStep::More)
     }
@@ -142,7 +161,7 @@ impl Job for Fails {
 struct Panics;
 
 impl Job for Panics {
-    fn step(&mut self, _: &mut VecDeque<Bytes>, _: &Arc<dyn Disk>, _: u32) -> Result<JobStep, JobError> {
+    fn step(&mut self, _: &mut VecDeque<Bytes>, _: &Arc<dyn Disk>, _: &dyn Pool, _: u32) -> Result<JobStep, JobError> {
         panic!("this job is meant to panic");
     }
 }
@@ -151,7 +170,7 @@ impl Job for Panics {
 struct Prints;
 
 impl Job for Prints {
-    fn step(&mut self, _: &mut VecDeque<Bytes>, _: &Arc<dyn Disk>, _: u32) -> Result<JobStep, JobError> {
+    fn step(&mut self, _: &mut VecDeque<Bytes>, _: &Arc<dyn Disk>, _: &dyn Pool, _: u32) -> Result<JobStep, JobError> {
         println!("hello");
         Ok(JobStep::Waiting)
     }

@@ -301,7 +301,7 @@ impl Run<'_> {
     }
 
     fn search(&mut self, x: i8, k: u32) -> Checked {
-        let reply = self.served().call(&Op::Search { vector: vector(x), k });
+        let reply = self.served().call(&Op::search(vector(x), k));
         let Reply::Hits { hits, .. } = &reply else { return Err(TestCaseError::fail(format!("{reply:?}"))) };
         let found: Vec<_> = hits.iter().map(|hit| (hit.distance, hit.record.id.0, hit.record.version.0)).collect();
         let far = |row: &[f32]| (row[0] - f32::from(x)).powi(2);

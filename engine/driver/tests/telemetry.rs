@@ -82,7 +82,7 @@ fn what_a_node_does_can_be_watched() {
         let reply = client.call(Op::Commit(Transaction { upserts, ..Transaction::new(RetryId(id.into())) }));
         assert!(matches!(reply, Ok(Reply::Committed { .. })), "{reply:?}");
     }
-    client.call(Op::Search { vector: vec![0.0, 1.0], k: 1 }).unwrap();
+    client.call(Op::search(vec![0.0, 1.0], 1)).unwrap();
     // It is flushed beside commits: of four records, or of five.
     let is_flushed = || metrics.render().contains("stormproof_flushed_records_total");
     for _ in (0..1000).take_while(|_| !is_flushed()) {

@@ -11,7 +11,7 @@
 
 use std::{collections::VecDeque, fmt, ops::Range, sync::Arc};
 
-use stormproof_contract::{Bytes, Disk, Job, JobError, JobStep};
+use stormproof_contract::{Bytes, Disk, Job, JobError, JobStep, Pool};
 
 use super::entries::{Entries, Sources};
 use crate::{
@@ -198,7 +198,13 @@ impl MergeJob {
 
 impl Job for MergeJob {
     /// A unit is an entry, and a group when it is read back.
-    fn step(&mut self, _: &mut VecDeque<Bytes>, disk: &Arc<dyn Disk>, units: u32) -> Result<JobStep, JobError> {
+    fn step(
+        &mut self,
+        _: &mut VecDeque<Bytes>,
+        disk: &Arc<dyn Disk>,
+        _: &dyn Pool,
+        units: u32,
+    ) -> Result<JobStep, JobError> {
         match self.go_on(disk, units) {
             Ok(None) => Ok(JobStep::More),
             Ok(Some(outcome)) => Ok(JobStep::Done(outcome.encode())),

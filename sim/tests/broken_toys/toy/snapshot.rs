@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use stormproof_contract::{BootError, Bytes, Disk, DiskResult, File, Job, JobError, JobId, JobStep, Open};
+use stormproof_contract::{BootError, Bytes, Disk, DiskResult, File, Job, JobError, JobId, JobStep, Open, Pool};
 use stormproof_sim::examples::frame::{seal, unseal};
 
 use super::{Bug, read_whole, retry, state::State};
@@ -87,7 +87,13 @@ impl Writer {
 }
 
 impl Job for Writer {
-    fn step(&mut self, _heard: &mut VecDeque<Bytes>, disk: &Arc<dyn Disk>, units: u32) -> Result<JobStep, JobError> {
+    fn step(
+        &mut self,
+        _heard: &mut VecDeque<Bytes>,
+        disk: &Arc<dyn Disk>,
+        _: &dyn Pool,
+        units: u32,
+    ) -> Result<JobStep, JobError> {
         for _ in 0..units {
             self.piece(&**disk)?;
             if self.written == self.bytes.len() {
