@@ -8,7 +8,7 @@
 use super::finding::{Finding, Severity};
 use super::packages::{Package, Workspace};
 use super::paths::{Named, paths};
-use super::rooms::{MACHINE, Outside, Room, room_of};
+use super::rooms::{ADVICE, MACHINE, Outside, Room, room_of};
 use super::tokens::Token;
 use super::tree::File;
 
@@ -23,7 +23,7 @@ pub(crate) fn check(file: &File, tokens: &[Token<'_>], workspace: &Workspace) ->
         if let Some(target) = target.filter(|target| !room.may_import(target)) {
             findings.push(import_breach(file, &path, room, target));
         }
-        if room.outside == Outside::Pure && names_the_machine(&path) {
+        if room.outside == Outside::Pure && names_the_machine(&path) && !is_advice(file, &path) {
             findings.push(machine_breach(file, &path, room));
         }
     }
@@ -77,12 +77,16 @@ fn join(folder: &str, module: &[&str]) -> String {
 }
 
 fn names_the_machine(path: &Named<'_>) -> bool {
-    let is_prefix = |machine: &str| {
-        let mut parts = machine.split("::");
-        let mut segments = path.segments.iter();
-        parts.all(|part| segments.next() == Some(&part))
-    };
-    MACHINE.iter().any(|machine| is_prefix(machine))
+    MACHINE.iter().any(|machine| begins_with(path, machine))
+}
+
+fn is_advice(file: &File, path: &Named<'_>) -> bool {
+    ADVICE.iter().any(|(place, named)| file.path == *place && begins_with(path, named))
+}
+
+fn begins_with(path: &Named<'_>, prefix: &str) -> bool {
+    let mut segments = path.segments.iter();
+    prefix.split("::").all(|part| segments.next() == Some(&part))
 }
 
 fn import_breach(file: &File, path: &Named<'_>, room: &Room, target: &Room) -> Finding {

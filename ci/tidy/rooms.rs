@@ -71,6 +71,9 @@ pub(crate) const MACHINE: &[&str] = &[
     "tokio",
 ];
 
+/// Advice to the machine that changes no value and is heard by nobody: the file that may give it, and what it may name.
+pub(crate) const ADVICE: &[(&str, &str)] = &[("engine/vector/simd/pages.rs", "rustix::mm")];
+
 /// The one package that users' engines must link: it brings nothing along.
 pub(crate) const WITHOUT_DEPENDENCIES: &str = "sim/contract";
 

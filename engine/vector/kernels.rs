@@ -10,10 +10,12 @@
 //! folded half-way are never above the lanes folded at the end. Once they exceed the bound, the distance must, and the
 //! rest of the row need not be read. What is returned then is above the bound too, which is all that a search asks.
 //!
+//! **Codes.** The graph compares codes of 4 bits a component, in whole numbers: the order of summation cannot show.
+//!
 //! `simd` holds the versions for particular processors, and all `unsafe`.
 
 #[cfg(target_arch = "x86_64")]
-use super::simd;
+use super::simd::{codes, floats};
 
 /// Components at one position of all lanes. Aligned as the widest vector registers and the cache lines are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +39,39 @@ impl Stripe {
     }
 }
 
+/// 128 components of a code, 4 bits each: those below 64 in the low halves of the bytes, the others in the high halves.
+/// One cache line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(64))]
+pub(super) struct CodeBlock(pub(super) [u8; CodeBlock::BYTES]);
+
+impl CodeBlock {
+    pub(super) const BYTES: usize = 64;
+    /// How many components it holds.
+    pub(super) const LANES: usize = 2 * Self::BYTES;
+}
+
+/// What a [`CodeBlock`] is multiplied with: the components for its low halves, then those for its high halves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(64))]
+pub(super) struct WeightBlock(pub(super) [[i8; CodeBlock::BYTES]; 2]);
+
+/// Codes that lie one after another, and from which of its blocks each is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CodeParts<'a> {
+    pub(super) blocks: &'a [CodeBlock],
+    pub(super) per_code: usize,
+    pub(super) from: usize,
+}
+
+impl<'a> CodeParts<'a> {
+    /// So many blocks of a node's code.
+    #[inline]
+    pub(super) fn of(self, node: u32, blocks: usize) -> &'a [CodeBlock] {
+        &self.blocks[node as usize * self.per_code + self.from..][..blocks]
+    }
+}
+
 /// How many stripes of a row are added between two looks at the bound: 256 components, 1 KiB.
 pub(super) const STRIPES_PER_LOOK: usize = 8;
 
@@ -48,9 +83,9 @@ pub struct Kernels(Level);
 enum Level {
     Scalar,
     #[cfg(target_arch = "x86_64")]
-    Avx2(simd::Avx2),
+    Avx2(floats::Avx2),
     #[cfg(target_arch = "x86_64")]
-    Avx512(simd::Avx512),
+    Avx512(floats::Avx512),
 }
 
 impl Kernels {
@@ -69,7 +104,7 @@ impl Kernels {
         let levels = std::iter::once(Level::Scalar);
         #[cfg(target_arch = "x86_64")]
         let levels =
-            levels.chain(simd::Avx2::detect().map(Level::Avx2)).chain(simd::Avx512::detect().map(Level::Avx512));
+            levels.chain(floats::Avx2::detect().map(Level::Avx2)).chain(floats::Avx512::detect().map(Level::Avx512));
         levels.map(Self).collect()
     }
 
@@ -109,6 +144,37 @@ impl Kernels {
             Level::Avx512(cpu) => cpu.dot(row, query, next),
         }
     }
+
+    /// Puts into `dots` the sums of code times weight, for each of `nodes`.
+    pub(super) fn code_dots(self, codes: CodeParts<'_>, weights: &[WeightBlock], nodes: &[u32], dots: &mut Vec<i32>) {
+        dots.clear();
+        match self.0 {
+            Level::Scalar => dots.extend(nodes.iter().map(|node| code_dot(codes.of(*node, weights.len()), weights))),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(cpu) => cpu.code_dots(codes, weights, nodes, dots),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(cpu) => cpu.code_dots(codes, weights, nodes, dots),
+        }
+    }
+
+    /// Asks for what will be read soon. The plain code does without.
+    pub(super) fn prefetch<T>(self, soon: &[T]) {
+        match self.0 {
+            Level::Scalar => {}
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) | Level::Avx512(_) => codes::prefetch(soon),
+        }
+    }
+}
+
+/// No product is above 15 * 128 and no code has more than 2^17 components: nothing wraps.
+fn code_dot(code: &[CodeBlock], weights: &[WeightBlock]) -> i32 {
+    code.iter().zip(weights).fold(0, |sum: i32, (code, WeightBlock([low, high]))| {
+        code.0.iter().zip(low).zip(high).fold(sum, |sum, ((code, low), high)| {
+            let low = i32::from(code & 15) * i32::from(*low);
+            sum.wrapping_add(low).wrapping_add(i32::from(code >> 4) * i32::from(*high))
+        })
+    })
 }
 
 fn squared_l2(row: &[Stripe], scale: f32, query: &[Stripe], bound: f32) -> f32 {
@@ -213,6 +279,44 @@ mod tests {
         let (row, query) = (stripes(&row), stripes(&[0.0; 960]));
         for kernels in Kernels::available() {
             assert_eq!(kernels.squared_l2(&row, 1.0, &query, 10.0, &row), 256.0, "by {}", kernels.name());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_gives_the_dot_products_of_the_scalar_code(
+            blocks in prop_oneof![1usize..=3, Just(8), Just(40)], nodes in 1u32..=21, bytes in any::<[u8; 7]>(), extreme in any::<bool>(), skipped in 0usize..=4,
+        ) {
+            let byte = |i: usize| if extreme { [0, 127, 128, 255][i % 4] } else { bytes[i % 7].wrapping_mul(i as u8) };
+            let codes: Vec<_> = (0..blocks * nodes as usize)
+                .map(|at| CodeBlock(std::array::from_fn(|i| if extreme { 255 } else { byte(at * 64 + i) })))
+                .collect();
+            let weights: Vec<_> = (0..blocks)
+                .map(|at| WeightBlock([0, 1].map(|half| std::array::from_fn(|i| byte(at * 128 + half * 64 + i).cast_signed()))))
+                .collect();
+            let asked: Vec<u32> = (0..nodes).rev().collect();
+            let (mut expected, mut found) = (vec![7], vec![]);
+            let codes = CodeParts { blocks: &codes, per_code: blocks, from: skipped.min(blocks - 1) };
+            let weights = &weights[codes.from..];
+            Kernels::scalar().code_dots(codes, weights, &asked, &mut expected);
+            for kernels in Kernels::available() {
+                kernels.code_dots(codes, weights, &asked, &mut found);
+                prop_assert_eq!(&found, &expected, "by {}", kernels.name());
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_sums_of_codes_do_not_wrap() {
+        let blocks = (1 << 17) / CodeBlock::LANES;
+        let codes = vec![CodeBlock([255; CodeBlock::BYTES]); blocks];
+        for (weight, sum) in [(-128i8, -15 * 128 * (1 << 17)), (127, 15 * 127 * (1 << 17))] {
+            let weights = vec![WeightBlock([[weight; CodeBlock::BYTES]; 2]); blocks];
+            for kernels in Kernels::available() {
+                let mut found = vec![];
+                kernels.code_dots(CodeParts { blocks: &codes, per_code: blocks, from: 0 }, &weights, &[0], &mut found);
+                assert_eq!(found, [sum], "by {}", kernels.name());
+            }
         }
     }
 

@@ -5,13 +5,17 @@
 //!   the last bit: a simulated run and a real one rank alike, on every machine;
 //! - [`FlatIndex`] holds the rows. Cloning it takes two pointer copies, and a clone never changes: a clone is the view
 //!   that readers search while one writer goes on, and a clone thrown away is an aborted transaction;
-//! - [`Scan`] is a search cut into steps, for a query that lets others run between them.
+//! - [`Scan`] is a search cut into steps, for a query that lets others run between them;
+//! - [`graph`] finds about the nearest of many vectors, from small codes of them;
+//! - [`family`] puts whole indexes behind one trait: one exact, and two that are built as a whole and find about the nearest.
 //!
 //! Nothing here knows of files, transactions or time. What is durable is decided in `store`; which rows belong in the
 //! index, and whether a hit is current, in `memory`.
 
 mod block;
+pub mod family;
 mod flat;
+pub mod graph;
 mod kernels;
 mod map;
 mod metric;

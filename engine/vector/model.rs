@@ -1,11 +1,29 @@
-//! The flat index against a model: an ordered map that is searched by sorting all its distances.
+//! The flat index against a model: an ordered map that is searched by sorting all its distances. And a pool for whoever must not
+//! show in what order parts are done.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use stormproof_contract::Pool;
 
 use super::{Dim, FlatIndex, Hit, Kernels, Metric, Scan, Shape};
 use crate::ids::{RecordId, Version};
+
+/// Hands of which the last to be asked is the first to be done, and the others in turns: what threads may come to.
+#[derive(Debug)]
+pub(super) struct OutOfOrder(pub(super) usize);
+
+impl Pool for OutOfOrder {
+    fn threads(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, n: usize, work: &(dyn Fn(usize) + Sync)) {
+        for hand in (0..self.0).rev() {
+            (hand..n).step_by(self.0).rev().for_each(work);
+        }
+    }
+}
 
 /// What an index should be.
 #[derive(Clone, Debug, Default)]

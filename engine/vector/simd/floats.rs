@@ -1,4 +1,4 @@
-//! The distance kernels in vector instructions. The only `unsafe` code of the engine.
+//! The distance kernels in vector instructions.
 //!
 //! Each type here is a proof: it can be had only from its `detect`, so whoever holds one runs on a processor that has
 //! those instructions. That is what makes its methods safe to call.
@@ -10,7 +10,6 @@
 //! Rows are prefetched one ahead, cache line by cache line as the current row is read: the processor's own prefetchers
 //! stop at each 4 KiB page, of which a row of 960 components fills nearly one.
 
-#![cfg(target_arch = "x86_64")]
 #![allow(unsafe_code, reason = "vector instructions and prefetches; every block states why it is sound")]
 #![allow(clippy::unused_self, reason = "to hold a proof is to use it")]
 
@@ -21,43 +20,67 @@ use std::arch::x86_64::{
     _mm512_load_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_sub_ps,
 };
 
-use super::kernels::{STRIPES_PER_LOOK, Stripe};
+use super::super::kernels::{STRIPES_PER_LOOK, Stripe};
 
 /// Proof that the processor has AVX2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Avx2(());
+pub(in super::super) struct Avx2(());
 
 impl Avx2 {
-    pub(super) fn detect() -> Option<Self> {
+    pub(in super::super) fn detect() -> Option<Self> {
         is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 
-    pub(super) fn squared_l2(self, row: &[Stripe], scale: f32, query: &[Stripe], bound: f32, next: &[Stripe]) -> f32 {
+    pub(in super::super) fn squared_l2(
+        self,
+        row: &[Stripe],
+        scale: f32,
+        query: &[Stripe],
+        bound: f32,
+        next: &[Stripe],
+    ) -> f32 {
         // SAFETY: `self` exists, so `detect` has found every feature that the function is compiled with.
         unsafe { squared_l2_avx2(row, scale, query, bound, next) }
     }
 
-    pub(super) fn dot(self, row: &[Stripe], query: &[Stripe], next: &[Stripe]) -> f32 {
+    pub(in super::super) fn dot(self, row: &[Stripe], query: &[Stripe], next: &[Stripe]) -> f32 {
         // SAFETY: `self` exists, so `detect` has found every feature that the function is compiled with.
         unsafe { dot_avx2(row, query, next) }
     }
 }
 
-/// Proof that the processor has AVX-512 F and DQ.
+/// Proof that the processor has AVX2 and AVX-512 F and DQ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Avx512(());
+pub(in super::super) struct Avx512 {
+    pub(in super::super) avx2: Avx2,
+    /// Not every one of them has these.
+    pub(in super::super) vnni: Option<Vnni>,
+}
+
+/// Proof that the processor has AVX-512 F, BW and VNNI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Vnni(());
 
 impl Avx512 {
-    pub(super) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")).then_some(Self(()))
+    pub(in super::super) fn detect() -> Option<Self> {
+        let [f, dq] = [is_x86_feature_detected!("avx512f"), is_x86_feature_detected!("avx512dq")];
+        let [bw, vnni] = [is_x86_feature_detected!("avx512bw"), is_x86_feature_detected!("avx512vnni")];
+        Avx2::detect().filter(|_| f && dq).map(|avx2| Self { avx2, vnni: (bw && vnni).then_some(Vnni(())) })
     }
 
-    pub(super) fn squared_l2(self, row: &[Stripe], scale: f32, query: &[Stripe], bound: f32, next: &[Stripe]) -> f32 {
+    pub(in super::super) fn squared_l2(
+        self,
+        row: &[Stripe],
+        scale: f32,
+        query: &[Stripe],
+        bound: f32,
+        next: &[Stripe],
+    ) -> f32 {
         // SAFETY: `self` exists, so `detect` has found every feature that the function is compiled with.
         unsafe { squared_l2_avx512(row, scale, query, bound, next) }
     }
 
-    pub(super) fn dot(self, row: &[Stripe], query: &[Stripe], next: &[Stripe]) -> f32 {
+    pub(in super::super) fn dot(self, row: &[Stripe], query: &[Stripe], next: &[Stripe]) -> f32 {
         // SAFETY: `self` exists, so `detect` has found every feature that the function is compiled with.
         unsafe { dot_avx512(row, query, next) }
     }
