@@ -52,6 +52,9 @@ pub struct Transaction {
     /// A segment whose records it adds, none of which was there before. The segment has their versions, and this decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loaded: Option<SegmentName>,
+    /// Whether, from this transaction on, a rebuild of the archive is under way; `None` if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilding: Option<bool>,
 }
 
 /// Names a transaction among its participants. Never given twice, not even over restarts.
@@ -182,7 +185,7 @@ impl Transaction {
     pub fn weight(&self) -> usize {
         let writes: usize = self.writes.iter().map(Write::weight).sum();
         let loaded = self.loaded.map_or(0, |_| SegmentName::BYTES);
-        8 + 1 + 16 + votes_weight(&self.votes) + 4 + writes + 1 + loaded
+        8 + 1 + 16 + votes_weight(&self.votes) + 4 + writes + 1 + loaded + 1
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -194,6 +197,7 @@ impl Transaction {
         self.writes.iter().for_each(|write| write.encode(out));
         out.push(u8::from(self.loaded.is_some()));
         self.loaded.iter().for_each(|name| name.encode(out));
+        out.push(self.rebuilding.map_or(0, |rebuilding| 1 + u8::from(rebuilding)));
     }
 
     fn decode(from: &mut Cursor<'_>) -> Result<Transaction, Flaw> {
@@ -213,7 +217,13 @@ impl Transaction {
             1 => Some(SegmentName::decode(from)?),
             other => return Err(Flaw::new(begin, "0 (no segment) or 1", other.to_string())),
         };
-        Ok(Transaction { id, retry, votes, writes, loaded })
+        let begin = from.position();
+        let rebuilding = match from.u8()? {
+            0 => None,
+            said @ (1 | 2) => Some(said == 2),
+            other => return Err(Flaw::new(begin, "0, or 1 (no rebuild) or 2 (a rebuild)", other.to_string())),
+        };
+        Ok(Transaction { id, retry, votes, writes, loaded, rebuilding })
     }
 }
 

@@ -10,9 +10,10 @@ use stormproof_contract::Disk;
 
 use super::{
     Batch, StoreError, StoreResult,
+    archive::Loading,
     l1::{self, L1Kind},
     log::{self, End},
-    manifest::Manifest,
+    manifest::{ArchiveBase, Manifest},
     segment::Segment,
 };
 
@@ -27,6 +28,8 @@ pub enum Kind {
     Segment,
     /// `l1/index.<lsn>` or `l1/delta.<lsn>`
     L1,
+    /// `archive/<number>`
+    Archive,
 }
 
 /// What was seen of a file.
@@ -74,11 +77,13 @@ pub fn inspect(disk: &dyn Disk, kind: Kind, path: &str) -> StoreResult<Inspectio
         Kind::Log => of_log(disk, path),
         Kind::Segment => of_segment(disk, path),
         Kind::L1 => of_l1(disk, path),
+        Kind::Archive => of_archive(disk, path),
     }
 }
 
 fn of_manifest(manifest: &Manifest) -> Inspection {
-    let Manifest { sequence, log, components, metric, logs, segments, flushed, loaded, version_floor, l1 } = manifest;
+    let Manifest { sequence, log, components, metric, logs, segments, flushed, loaded, version_floor, l1, .. } =
+        manifest;
     let about = format!("installation {sequence} of database {log}: {components} components, metric {metric}");
     let mut seen = Inspection { about, parts: Vec::new() };
     for no in logs {
@@ -98,6 +103,21 @@ fn of_manifest(manifest: &Manifest) -> Inspection {
     }
     if let Some(base) = l1 {
         seen.add(0, "names", format!("l1/index.{} of digest {}", base.lsn.0, base.digest));
+    }
+    if let Some(base) = &manifest.archive {
+        let ArchiveBase { name, covers } = base;
+        let words = format!(
+            "{}: {} bytes, {} records as of {}, digest {}; it stands for the first {covers} segments",
+            name.no.path(),
+            name.bytes,
+            name.records,
+            name.built,
+            name.digest
+        );
+        seen.add(0, "names", words);
+    }
+    if manifest.rebuilding {
+        seen.add(0, "says", "that a rebuild of the archive is under way");
     }
     seen.add(0, "flushed", format!("up to {}, which last changed a record at {}", flushed.lsn, flushed.changed));
     seen.add(0, "loaded", format!("segments that frames up to {loaded} have added are named, or merged"));
@@ -136,6 +156,9 @@ impl fmt::Display for Words<'_> {
         write!(f, "{} transactions with {writes} writes", self.0.transactions.len())?;
         for name in self.0.loaded() {
             write!(f, " and the {} records of {}", name.entries, name.no.path())?;
+        }
+        for rebuilding in self.0.transactions.iter().filter_map(|transaction| transaction.rebuilding) {
+            f.write_str(if rebuilding { ", a rebuild of the archive begins" } else { ", no rebuild is under way" })?;
         }
         let first = self.0.transactions.first().and_then(|transaction| transaction.retry);
         first.map_or(Ok(()), |retry| write!(f, ", the first of retry id {:x}", retry.0))
@@ -177,6 +200,56 @@ fn of_segment(disk: &dyn Disk, path: &str) -> StoreResult<Inspection> {
     }
     Ok(seen)
 }
+
+fn of_archive(disk: &dyn Disk, path: &str) -> StoreResult<Inspection> {
+    let mut loading = Loading::open_alone(disk, path)?;
+    let (name, log, components) = loading.about();
+    let about = format!(
+        "generation {} of the archive of database {log}: {} records as of {}, {components} components",
+        name.no.0, name.records, name.built
+    );
+    let mut seen = Inspection { about, parts: Vec::new() };
+    let (body_at, bytes) = (loading.body_at(), loading.bytes());
+    let read = loop {
+        match loading.step(64) {
+            Ok(false) => {}
+            Ok(true) => break loading.finish(),
+            Err(error) => break Err(error),
+        }
+    };
+    let generation = match read {
+        Ok((generation, _)) => generation,
+        Err(error) if error.is_passing() => return Err(error),
+        Err(error) => {
+            seen.damage(body_at, "body", format!("{error}; without it nothing can be said of the rows"));
+            return Ok(seen);
+        }
+    };
+    seen.add(0, "rows", format!("the vectors of {} records", generation.len()));
+    let mut damaged = 0;
+    for node in 0..generation.len() {
+        match generation.read_vector(node) {
+            Ok(_) => {}
+            Err(error) if error.is_passing() => return Err(error),
+            Err(error) => {
+                damaged += 1;
+                if damaged <= ROWS_TOLD {
+                    let id = generation.record(node).0;
+                    seen.damage(generation.row_span(node).offset, "row", format!("of {id}: {error}"));
+                }
+            }
+        }
+    }
+    if damaged > ROWS_TOLD {
+        seen.damage(0, "rows", format!("{damaged} are damaged, of which the first {ROWS_TOLD} are told"));
+    }
+    seen.add(body_at, "body", format!("{bytes} bytes of codes and links"));
+    seen.add(name.bytes, "end", format!("digest of the footer: {}", name.digest));
+    Ok(seen)
+}
+
+/// Of so many damaged rows each is told.
+const ROWS_TOLD: usize = 20;
 
 fn of_l1(disk: &dyn Disk, path: &str) -> StoreResult<Inspection> {
     let file = l1::read_alone(disk, path)?;

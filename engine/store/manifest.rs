@@ -15,6 +15,7 @@ use stormproof_contract::{Disk, Open};
 
 use super::{
     Digest, StoreError, StoreResult,
+    archive::GenerationName,
     codec::{Cursor, Flaw, put_u32, put_u64},
     files::{missing, read_whole},
     log::{LogId, LogNo, holds_frames},
@@ -30,7 +31,7 @@ pub const TEMPORARY: &str = "manifest.tmp";
 pub const POINTS: [&str; 3] = ["manifest.written", "manifest.synced", "manifest.renamed"];
 
 const MAGIC: [u8; 8] = *b"STORMMAN";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// The most segments that are named at a time.
 pub const SEGMENTS_MAX: usize = 4096;
 /// The most files of a log that are named at a time.
@@ -63,6 +64,20 @@ pub struct Manifest {
     pub version_floor: Version,
     /// The base file of L1 that deltas build on, where one was merged.
     pub l1: Option<L1Base>,
+    /// Whether the frames that were flushed say that a rebuild of the archive is under way.
+    pub rebuilding: bool,
+    /// The archive's generation in force.
+    pub archive: Option<ArchiveBase>,
+}
+
+/// The generation in force, and what of the segments it stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ArchiveBase {
+    /// What it must be.
+    pub name: GenerationName,
+    /// It has every live record that counts in one of so many segments, the oldest: those it was made of, as far as merges have
+    /// left them. So no merge may join one of them and a later one.
+    pub covers: u32,
 }
 
 /// How much of the log the segments hold: the effect of every frame up to one.
@@ -166,6 +181,11 @@ impl Manifest {
         SegmentNo::of_path(path).is_some_and(|no| self.segments.iter().any(|name| name.no == no))
     }
 
+    /// Whether it names the generation of that path.
+    pub fn names_generation(&self, path: &str) -> bool {
+        self.archive.is_some_and(|base| base.name.no.path() == path)
+    }
+
     fn encode(&self) -> Vec<u8> {
         assert!(self.segments.len() <= SEGMENTS_MAX, "a manifest names at most {SEGMENTS_MAX} segments");
         assert!((1..=LOGS_MAX).contains(&self.logs.len()), "a manifest names 1 to {LOGS_MAX} files of the log");
@@ -175,7 +195,9 @@ impl Manifest {
         put_u32(&mut out, self.components);
         put_u64(&mut out, self.sequence);
         out.extend_from_slice(&self.log.0.to_le_bytes());
-        out.extend_from_slice(&[self.metric, u8::from(self.l1.is_some()), 0, 0]);
+        let flags = [self.l1.is_some(), self.rebuilding, self.archive.is_some()].map(u8::from);
+        out.push(self.metric);
+        out.extend_from_slice(&flags);
         let base = self.l1.unwrap_or(L1Base { lsn: Lsn(0), digest: Digest([0; Digest::LEN]) });
         put_u64(&mut out, base.lsn.0);
         out.extend_from_slice(&base.digest.0);
@@ -187,6 +209,11 @@ impl Manifest {
         put_u64(&mut out, self.version_floor.0);
         put_u32(&mut out, self.segments.len() as u32);
         self.segments.iter().for_each(|name| name.encode(&mut out));
+        if let Some(base) = &self.archive {
+            assert!(base.covers as usize <= self.segments.len(), "a generation stands for segments that are named");
+            base.name.encode(&mut out);
+            put_u32(&mut out, base.covers);
+        }
         let crc = crc32c::crc32c(&out);
         put_u32(&mut out, crc);
         out
@@ -224,20 +251,47 @@ impl Manifest {
         let components = from.u32()?;
         let sequence = from.number()?;
         let log = LogId(from.u128()?);
-        let begin = from.position();
-        let [metric, has_l1, 0, 0] = from.array()? else { return Err(Flaw::new(begin + 2, "zeros", "others")) };
-        let base = L1Base { lsn: Lsn(from.u64()?), digest: Digest(from.array()?) };
-        let l1 = match has_l1 {
-            0 => None,
-            1 => Some(base),
-            other => return Err(Flaw::new(begin + 1, "0 (no base of L1) or 1", other.to_string())),
+        let metric = from.u8()?;
+        let mut flag = |what: &str| {
+            let begin = from.position();
+            match from.u8()? {
+                flag @ (0 | 1) => Ok(flag == 1),
+                other => Err(Flaw::new(begin, format!("0 (no {what}) or 1"), other.to_string())),
+            }
         };
+        let (has_l1, rebuilding) = (flag("base of L1")?, flag("rebuild of the archive under way")?);
+        let has_archive = flag("archive")?;
+        let base = L1Base { lsn: Lsn(from.u64()?), digest: Digest(from.array()?) };
+        let l1 = has_l1.then_some(base);
         let logs = Self::decode_logs(from)?;
         let flushed = Flushed { lsn: Lsn(from.number()?), changed: Lsn(from.number()?) };
         let (loaded, version_floor) = (Lsn(from.number()?), Version(from.number()?));
         let count = from.count("segments", SEGMENTS_MAX, SegmentName::BYTES)?;
         let segments = (0..count).map(|_| SegmentName::decode(from)).collect::<Result<_, _>>()?;
-        Ok(Manifest { sequence, log, components, metric, logs, segments, flushed, loaded, version_floor, l1 })
+        let archive = if has_archive { Some(Self::decode_archive(from, count)?) } else { None };
+        Ok(Manifest {
+            sequence,
+            log,
+            components,
+            metric,
+            logs,
+            segments,
+            flushed,
+            loaded,
+            version_floor,
+            l1,
+            rebuilding,
+            archive,
+        })
+    }
+
+    fn decode_archive(from: &mut Cursor<'_>, segments: usize) -> Result<ArchiveBase, Flaw> {
+        let name = GenerationName::decode(from)?;
+        let begin = from.position();
+        match from.u32()? {
+            covers if covers as usize <= segments => Ok(ArchiveBase { name, covers }),
+            other => Err(Flaw::new(begin, format!("at most {segments} segments"), other.to_string())),
+        }
     }
 
     /// One file at least, and none before an earlier one.
@@ -259,6 +313,7 @@ mod tests {
 
     use super::{
         super::{
+            archive::GenerationNo,
             log::{Log, LogFormat, LogOptions},
             samples,
             test_disk::TestDisk,
@@ -275,7 +330,22 @@ mod tests {
         let (log, version_floor) = (LogId(77), Version(12));
         let segments = vec![segment];
         let loaded = Lsn(6);
-        Manifest { sequence: 5, log, components: 960, metric: 2, logs, segments, flushed, loaded, version_floor, l1 }
+        let name = GenerationName { no: GenerationNo(4), bytes: 9000, digest, built: Lsn(5), records: 3 };
+        let archive = Some(ArchiveBase { name, covers: 1 });
+        Manifest {
+            sequence: 5,
+            log,
+            components: 960,
+            metric: 2,
+            logs,
+            segments,
+            flushed,
+            loaded,
+            version_floor,
+            l1,
+            rebuilding: true,
+            archive,
+        }
     }
 
     /// What somebody else would write: the right checksum of other bytes.
@@ -311,8 +381,11 @@ mod tests {
             all[at..at + bytes.len()].copy_from_slice(bytes);
             seal_again(all)
         };
-        assert_eq!(refused(&forged(42, &[1])), (42, "others".into()));
-        assert_eq!(refused(&forged(41, &[2])), (41, "2".into()));
+        for flag in [41, 42, 43] {
+            assert_eq!(refused(&forged(flag, &[2])), (flag as u64, "2".into()));
+        }
+        let covers = manifest().encode().len() - 8;
+        assert_eq!(refused(&forged(covers, &[2])), (covers as u64, "2".into()));
         let logs = |logs: &[u64]| {
             let logs = logs.iter().copied().map(LogNo).collect();
             refused(&Manifest { logs, ..manifest() }.encode())
@@ -361,9 +434,9 @@ mod tests {
     #[test]
     fn a_later_format_is_named() {
         let mut bytes = manifest().encode();
-        bytes[8] = 5;
+        bytes[8] = 6;
         let bytes = seal_again(bytes);
-        let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 4, found: 5 };
+        let expected = StoreError::UnknownFormat { path: PATH.into(), offset: 8, expected: 5, found: 6 };
         assert_eq!(Manifest::decode(&bytes, PATH), Err(expected));
     }
 

@@ -5,6 +5,7 @@
 //! | `manifest` | names everything else that counts ([`manifest`]) |
 //! | `log.<number>` | the write-ahead log: one frame for each batch of transactions ([`log`], [`batch`]) |
 //! | `segments/<number>` | immutable sorted runs: what the frames made of records that the log no longer has ([`segment`]) |
+//! | `archive/<number>` | a graph over the vectors of many records, with those vectors ([`archive`]) |
 //! | `l1/index.<lsn>`, `l1/delta.<lsn>` | L1's rows, as of a frame of the log; a cache that the log can redo ([`l1`]) |
 //!
 //! `FORMAT.md` beside this file has the byte layouts, and argues by cases what a crash can leave and what is made of
@@ -17,6 +18,7 @@
 //!
 //! When to commit, what a transaction may see, and which L1 file to believe is decided in `memory`.
 
+pub mod archive;
 pub mod batch;
 mod codec;
 pub mod compact;
@@ -45,4 +47,4 @@ pub use record::{Link, Record};
 pub use crate::ids::{Lsn, RecordId, Version};
 
 /// The points this room passes, by module.
-pub const POINTS: [&[&str]; 3] = [&log::POINTS, &manifest::POINTS, &segment::POINTS];
+pub const POINTS: [&[&str]; 4] = [&log::POINTS, &manifest::POINTS, &segment::POINTS, &archive::POINTS];

@@ -28,8 +28,14 @@ pub(super) fn record(number: u64) -> Record {
 pub(super) fn batch(number: u64) -> Batch {
     let writes = vec![Write::Put(Arc::new(record(number)))];
     let retry = Some(RetryId(u128::from(number) << 64 | 7));
-    let transaction =
-        Transaction { id: TransactionId(number), retry, votes: vec![vote("ledger", number)], writes, loaded: None };
+    let transaction = Transaction {
+        id: TransactionId(number),
+        retry,
+        votes: vec![vote("ledger", number)],
+        writes,
+        loaded: None,
+        rebuilding: None,
+    };
     Batch { votes: vec![vote("l1", number)], transactions: vec![transaction] }
 }
 
@@ -89,11 +95,11 @@ fn any_segment_name() -> impl Strategy<Value = SegmentName> {
 }
 
 fn any_transaction() -> impl Strategy<Value = Transaction> {
-    let loaded = proptest::option::of(any_segment_name());
-    (any::<u64>(), any::<Option<u128>>(), vec(any_vote(), 0..3), vec(any_write(), 0..4), loaded).prop_map(
-        |(id, retry, votes, writes, loaded)| {
+    let beside = (proptest::option::of(any_segment_name()), any::<Option<bool>>());
+    (any::<u64>(), any::<Option<u128>>(), vec(any_vote(), 0..3), vec(any_write(), 0..4), beside).prop_map(
+        |(id, retry, votes, writes, (loaded, rebuilding))| {
             let (id, retry) = (TransactionId(id), retry.map(RetryId));
-            Transaction { id, retry, votes, writes, loaded }
+            Transaction { id, retry, votes, writes, loaded, rebuilding }
         },
     )
 }

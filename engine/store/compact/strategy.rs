@@ -32,16 +32,25 @@ pub enum Decision {
 }
 
 impl MergeRules {
-    /// What to do about these segments, the oldest first.
-    pub fn decide(&self, segments: &[SegmentName]) -> Decision {
+    /// What to do about these segments, the oldest first. No run crosses one of the `borders`, which are places in ascending
+    /// order: what is before one of them, and what is behind it, stay apart.
+    pub fn decide(&self, segments: &[SegmentName], borders: &[usize]) -> Decision {
         if self.run_min == 0 {
             return Decision::DoNothing;
         }
-        if self.has_many_removals(segments) {
-            return Decision::Merge(0..segments.len());
+        let oldest = borders.iter().copied().find(|border| *border > 0).unwrap_or(segments.len());
+        if self.has_many_removals(&segments[..oldest]) {
+            return Decision::Merge(0..oldest);
         }
-        let run = run_of_newest(segments);
-        if run.len() >= self.run_min.max(2) { Decision::Merge(run) } else { Decision::DoNothing }
+        let mut end = segments.len();
+        for begin in borders.iter().rev().copied().chain([0]).filter(|begin| *begin < segments.len()) {
+            let run = run_of_newest(&segments[begin..end]);
+            if run.len() >= self.run_min.max(2) {
+                return Decision::Merge(begin + run.start..begin + run.end);
+            }
+            end = begin;
+        }
+        Decision::DoNothing
     }
 }
 

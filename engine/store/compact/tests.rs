@@ -10,7 +10,7 @@ use proptest::{
     prelude::{Just, ProptestConfig, any, prop_assert_eq, prop_oneof, proptest},
     strategy::Strategy as Generator,
 };
-use stormproof_contract::{Disk, DiskErrorKind, DiskOp, Job, JobError, JobStep};
+use stormproof_contract::{Disk, DiskErrorKind, DiskOp, Job, JobError, JobStep, OneThread};
 
 use super::{
     super::{
@@ -33,8 +33,25 @@ fn sized(bytes: u64) -> SegmentName {
     SegmentName { no: SegmentNo(1), bytes, digest: Digest([0; 16]), upto: Lsn(1), entries: 100, live: 100 }
 }
 
+#[test]
+fn no_run_crosses_a_border() {
+    let segments = [9; 8].map(sized);
+    let decided = |borders: &[usize]| RULES.decide(&segments, borders);
+    assert_eq!(decided(&[]), Decision::Merge(0..8));
+    assert_eq!(decided(&[4]), Decision::Merge(4..8));
+    assert_eq!(decided(&[6]), Decision::Merge(0..6), "what is behind the border is too little");
+    assert_eq!(decided(&[3, 5]), Decision::DoNothing);
+    assert_eq!(decided(&[0, 8]), Decision::Merge(0..8), "a border at an end parts nothing");
+    assert_eq!(decided(&[2, 2]), Decision::Merge(2..8));
+    let removals = |entries, live| SegmentName { entries, live, ..sized(9) };
+    let oldest = [removals(100, 10), removals(100, 10), removals(100, 10)];
+    assert_eq!(RULES.decide(&oldest, &[2]), Decision::Merge(0..2), "removals are left out up to the border");
+    let newer = [removals(100, 100), removals(100, 10), removals(100, 10)];
+    assert_eq!(RULES.decide(&newer, &[1]), Decision::DoNothing, "behind it they hide something");
+}
+
 fn decided(sizes: &[u64]) -> Decision {
-    RULES.decide(&sizes.iter().copied().map(sized).collect::<Vec<_>>())
+    RULES.decide(&sizes.iter().copied().map(sized).collect::<Vec<_>>(), &[])
 }
 
 #[test]
@@ -55,29 +72,37 @@ fn a_run_grows_towards_the_older_while_the_next_is_no_larger_than_all_of_it() {
 #[test]
 fn removals_are_left_out_before_they_are_too_many() {
     let with = |entries, live| SegmentName { entries, live, ..sized(9) };
-    assert_eq!(RULES.decide(&[with(100, 80)]), Decision::DoNothing, "a fifth is not more than a fifth");
-    assert_eq!(RULES.decide(&[with(100, 79)]), Decision::Merge(0..1));
+    assert_eq!(RULES.decide(&[with(100, 80)], &[]), Decision::DoNothing, "a fifth is not more than a fifth");
+    assert_eq!(RULES.decide(&[with(100, 79)], &[]), Decision::Merge(0..1));
     assert_eq!(
-        RULES.decide(&[with(100, 100), with(100, 59)]),
+        RULES.decide(&[with(100, 100), with(100, 59)], &[]),
         Decision::Merge(0..2),
         "all of them, for they hide the older"
     );
-    assert_eq!(RULES.decide(&[with(100, 100), with(100, 60)]), Decision::DoNothing);
-    assert_eq!(RULES.decide(&[with(0, 0)]), Decision::DoNothing, "nothing is left to be left out");
+    assert_eq!(RULES.decide(&[with(100, 100), with(100, 60)], &[]), Decision::DoNothing);
+    assert_eq!(RULES.decide(&[with(0, 0)], &[]), Decision::DoNothing, "nothing is left to be left out");
     let large = |bytes| SegmentName { bytes, ..with(10, 10) };
-    assert_eq!(RULES.decide(&[large(45), with(100, 0)]), Decision::DoNothing, "the newer is a fifth of the oldest");
-    assert_eq!(RULES.decide(&[large(44), with(100, 0)]), Decision::Merge(0..2));
+    assert_eq!(
+        RULES.decide(&[large(45), with(100, 0)], &[]),
+        Decision::DoNothing,
+        "the newer is a fifth of the oldest"
+    );
+    assert_eq!(RULES.decide(&[large(44), with(100, 0)], &[]), Decision::Merge(0..2));
     let most = SegmentName { entries: u64::MAX, live: 0, bytes: u64::MAX, ..sized(0) };
-    assert_eq!(RULES.decide(&[most]), Decision::DoNothing, "names come from a disk: no sum of theirs may overflow");
-    assert_eq!(RULES.decide(&[most, most]), Decision::DoNothing);
+    assert_eq!(
+        RULES.decide(&[most], &[]),
+        Decision::DoNothing,
+        "names come from a disk: no sum of theirs may overflow"
+    );
+    assert_eq!(RULES.decide(&[most, most], &[]), Decision::DoNothing);
 }
 
 #[test]
 fn nothing_is_merged_where_that_is_turned_off() {
     let never = MergeRules { run_min: 0, ..RULES };
-    assert_eq!(never.decide(&[sized(1); 99]), Decision::DoNothing);
+    assert_eq!(never.decide(&[sized(1); 99], &[]), Decision::DoNothing);
     let ones = MergeRules { run_min: 1, ..RULES };
-    assert_eq!(ones.decide(&[sized(1)]), Decision::DoNothing, "a segment alone is not made again for its size");
+    assert_eq!(ones.decide(&[sized(1)], &[]), Decision::DoNothing, "a segment alone is not made again for its size");
 }
 
 /// Segments of one size each, merged as the rules say: what becomes of them, and how often a record is written again.
@@ -86,7 +111,7 @@ fn the_number_of_segments_grows_with_the_logarithm_of_the_flushes() {
     let (mut segments, mut written, mut most) = (Vec::new(), 0, 0);
     for flushes in 1..=1000_u64 {
         segments.push(sized(10));
-        while let Decision::Merge(run) = RULES.decide(&segments) {
+        while let Decision::Merge(run) = RULES.decide(&segments, &[]) {
             let bytes = segments[run.clone()].iter().map(|name| name.bytes).sum();
             written += bytes;
             segments.splice(run, [sized(bytes)]);
@@ -113,7 +138,7 @@ fn run(disk: &Arc<TestDisk>, merge: &Merge, units: u32) -> Result<Outcome, JobEr
     let disk: Arc<dyn Disk> = Arc::clone(disk) as _;
     let mut job = MergeJob::revive(&merge.spec()).expect("a merge");
     loop {
-        match job.step(&mut VecDeque::new(), &disk, units)? {
+        match job.step(&mut VecDeque::new(), &disk, &OneThread, units)? {
             JobStep::Done(word) => return Ok(Outcome::of_word(&word).expect("the last word of a merge")),
             JobStep::More => {}
             other => panic!("a merge neither speaks nor waits: {other:?}"),
@@ -207,7 +232,7 @@ fn what_was_made_is_read_back_before_it_is_told_of() {
         let disk: Arc<dyn Disk> = disk.copied() as _;
         let mut job = MergeJob::revive(&merge.spec()).expect("a merge");
         let mut steps = 0;
-        while job.step(&mut VecDeque::new(), &disk, 9).expect("the disk works") == JobStep::More {
+        while job.step(&mut VecDeque::new(), &disk, &OneThread, 9).expect("the disk works") == JobStep::More {
             steps += 1;
         }
         steps
@@ -215,12 +240,12 @@ fn what_was_made_is_read_back_before_it_is_told_of() {
     let dynamic: Arc<dyn Disk> = Arc::clone(&disk) as _;
     let mut job = MergeJob::revive(&merge.spec()).expect("a merge");
     for _ in 0..steps - 1 {
-        assert_eq!(job.step(&mut VecDeque::new(), &dynamic, 9), Ok(JobStep::More));
+        assert_eq!(job.step(&mut VecDeque::new(), &dynamic, &OneThread, 9), Ok(JobStep::More));
     }
     let mut bytes = disk.bytes("segments/9");
     bytes[40] ^= 1;
     disk.overwrite("segments/9", &bytes);
-    let told = job.step(&mut VecDeque::new(), &dynamic, 9);
+    let told = job.step(&mut VecDeque::new(), &dynamic, &OneThread, 9);
     assert!(matches!(&told, Err(JobError::Failed(words)) if words.contains("`segments/9` at offset")), "{told:?}");
 }
 

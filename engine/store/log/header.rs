@@ -17,7 +17,7 @@ use crate::{
 pub(super) const HEADER_BYTES: usize = 64;
 
 const MAGIC: [u8; 8] = *b"STORMLOG";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// What the checksum covers: all that comes before it.
 const CHECKED_BYTES: usize = 59;
 /// Lets the tools of text files see the first line of a JSON-lines log begin where it does.

@@ -32,6 +32,8 @@ fn fresh_manifest() -> Manifest {
         segments: Vec::new(),
         flushed: Flushed::default(),
         loaded: Lsn(0),
+        rebuilding: false,
+        archive: None,
         version_floor: crate::ids::Version(0),
         l1: None,
     }

@@ -117,7 +117,7 @@ fn after_a_roll_in_doubt_no_frame_goes_where_only_one_manifest_would_find_it() {
         let mut number = 1;
         let failed = loop {
             let encoded = bench.log.encode(&batch(number)).expect("encoded");
-            if bench.bounds.last().expect("one") + encoded.payload.len() + 100 > FILE_BYTES as usize {
+            if bench.bounds.last().expect("one") + encoded.payload.len() + 29 > FILE_BYTES as usize {
                 let first = bench.test_disk.copied();
                 bench.test_disk.fail_after(before, op, DiskErrorKind::Io);
                 break (first, bench.commit(&batch(number)));
