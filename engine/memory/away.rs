@@ -32,9 +32,10 @@ pub(super) fn segments_away(live: impl DoubleEndedIterator<Item = u64> + ExactSi
     all - live.rev().take_while(fits).count()
 }
 
-/// How many segments are away once the run at `place` is one of them: that one too, if one of the run was.
-pub(super) fn away_after_merge(away: usize, place: &Range<usize>) -> usize {
-    if away <= place.start { away } else { away.max(place.end) - (place.len() - 1) }
+/// How many of the oldest segments are counted once the run at `place` is one of them, of which `count` were: that one too, if
+/// one of the run was.
+pub(super) fn after_merge(count: usize, place: &Range<usize>) -> usize {
+    if count <= place.start { count } else { count.max(place.end) - (place.len() - 1) }
 }
 
 /// Takes what a segment says of a group's records into the index, without their rows.
@@ -111,6 +112,11 @@ enum Reading {
 type Place = (usize, usize);
 
 impl AwayScan {
+    /// Leaves so many segments out, the oldest.
+    pub(super) fn behind(segments: usize) -> AwayScan {
+        AwayScan { next: (segments, 0), reading: Reading::Nothing }
+    }
+
     /// Takes what was read, and states what is to be read next. True once all rows were compared.
     pub(super) fn step(&mut self, view: &View, scan: &mut Scan, io: &mut Reads) -> StoreResult<bool> {
         if scan.wants_none() {

@@ -159,7 +159,7 @@ impl OpenBatch {
 
 /// A refusal as the log holds it: a transaction that nobody voted on and that changes nothing.
 fn closed(id: TransactionId, retry: RetryId) -> store::Transaction {
-    store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes: Vec::new(), loaded: None }
+    store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes: Vec::new(), loaded: None, rebuilding: None }
 }
 
 /// The version that each write made.

@@ -212,7 +212,10 @@ impl MemoryNode {
     /// When the next slice is to be written: at once, unless something has failed or a flush is under way. Half of the segments
     /// that a manifest can name are left for what is flushed.
     pub(super) fn loads_due(&self) -> Option<Tick> {
-        let may = self.is_well() && !self.is_flushing() && self.views.newest().segments.len() < SEGMENTS_MAX / 2;
+        let may = self.is_well()
+            && !self.is_flushing()
+            && !self.rebuild.is_sourcing()
+            && self.views.newest().segments.len() < SEGMENTS_MAX / 2;
         (may && !self.loads.queue.is_empty()).then_some(self.loads.pause.until())
     }
 
@@ -265,6 +268,7 @@ impl MemoryNode {
             votes: Vec::new(),
             writes: Vec::new(),
             loaded: Some(name),
+            rebuilding: None,
         };
         let loaded = Arc::new(Loaded { segment: Arc::new(segment), records, versions: versions.clone() });
         self.push(Joined { asked: Vec::new(), retry, fate: Fate::Load { transaction, loaded } });

@@ -60,6 +60,8 @@ impl Flight {
         next.lsn = lsn;
         let frame = Batch { votes: Vec::new(), transactions: batch.transactions() };
         frame.writes().for_each(|write| next.apply(lsn, write));
+        let said = frame.transactions.iter().filter_map(|transaction| transaction.rebuilding).next_back();
+        next.rebuilding = said.unwrap_or(next.rebuilding);
         batch.loaded().into_iter().for_each(|loaded| next.add(lsn, loaded));
         Flight { batch, next, frame, unavailable: Unavailable::Busy, ended: Ended::Unwritten }
     }
@@ -224,6 +226,9 @@ impl MemoryNode {
     }
 
     fn publish(&mut self, flight: &Flight, out: &mut Effects<Reply>) {
+        let before = self.views.newest();
+        self.saw_changes(&before, flight.batch.changes().keys().copied());
+        drop(before);
         self.views.publish(flight.next.clone());
         let loaded = flight.batch.loaded();
         let records = loaded.into_iter().flat_map(|loaded| &loaded.records).filter_map(|(_, entry)| entry.record());

@@ -15,7 +15,7 @@ use std::{ops::Range, sync::Arc};
 
 use stormproof_contract::{Effects, JobEnd, JobId, Tick};
 
-use super::{away::away_after_merge, maintain::Leftovers, node::MemoryNode, op::Reply, view::View};
+use super::{away::after_merge, maintain::Leftovers, node::MemoryNode, op::Reply, view::View};
 use crate::store::{
     StoreResult,
     compact::{Decision, Made, Merge, Outcome},
@@ -80,6 +80,7 @@ impl MemoryNode {
     pub(super) fn compaction_due(&self) -> Option<Tick> {
         let wants = self.is_well()
             && !self.consolidation.is_opening()
+            && !self.rebuild.is_opening()
             && match &self.compaction {
                 Compaction::Idle => self.next_merge() != Decision::DoNothing,
                 Compaction::Made { .. } => true,
@@ -89,7 +90,10 @@ impl MemoryNode {
     }
 
     fn next_merge(&self) -> Decision {
-        self.config.compaction.decide(&self.manifest.current().segments)
+        let manifest = self.manifest.current();
+        let covered = manifest.archive.map(|base| base.covers as usize);
+        let borders: Vec<usize> = covered.into_iter().chain(self.rebuild.covers()).collect();
+        self.config.compaction.decide(&manifest.segments, &borders)
     }
 
     /// Starts a merge, or puts in force what one has made.
@@ -165,15 +169,19 @@ impl MemoryNode {
         self.manifest.install(|manifest| {
             manifest.segments.splice(place.clone(), [made.name]);
             manifest.version_floor = manifest.version_floor.max(made.dropped);
+            if let Some(base) = &mut manifest.archive {
+                base.covers = after_merge(base.covers as usize, &place) as u32;
+            }
         })?;
+        self.rebuild.merged(&place);
         // Nothing below can fail: an error at a point has nothing to befall.
         let _ = self.disk.point(POINTS[1]);
         let view = self.views.newest();
         let mut segments = view.segments.to_vec();
         segments.splice(place.clone(), [Arc::new(segment)]);
         let version_floor = self.manifest.current().version_floor;
-        let away = away_after_merge(view.away, &place);
-        let mut next = View { segments: segments.into(), away, version_floor, ..View::clone(&view) };
+        let (away, covered) = (after_merge(view.away, &place), after_merge(view.covered, &place));
+        let mut next = View { segments: segments.into(), away, covered, version_floor, ..View::clone(&view) };
         if (place.start + 1..place.end).contains(&view.away) {
             // Of some of what was merged the rows are in memory. If they cannot be sent away they stay, and do no harm.
             next.send_segment_away(place.start);

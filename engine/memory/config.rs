@@ -5,14 +5,14 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use stormproof_contract::{BootError, Disk, Tick};
 
-use super::{consolidate::ConsolidationRules, manager::DataManager};
+use super::{archive::ArchiveRules, consolidate::ConsolidationRules, manager::DataManager};
 use crate::{
     protocol::{degrade, health},
     store::{
         batch::{PARTICIPANT_BYTES_MAX, VOTES_MAX},
         compact::MergeRules,
     },
-    vector::{Dim, Kernels, Metric, Shape, VectorError},
+    vector::{Dim, Kernels, Metric, Shape, VectorError, graph::GraphError},
 };
 
 pub use crate::store::log::LogFormat;
@@ -42,6 +42,8 @@ pub struct Config {
     pub compaction: MergeRules,
     /// When and by which rules memory is consolidated.
     pub consolidation: ConsolidationRules,
+    /// By which rules the archive is built, searched and rebuilt.
+    pub archive: ArchiveRules,
     /// How many bytes of vectors of what was flushed the exact index keeps in memory: of the newest segments; a search reads
     /// the others. Rows that were replaced lately, and 64 MiB for the next ones, come on top, and short vectors take 128 bytes.
     /// Without effect in [`L1Persist::Rewrite`], which has to have all that it writes.
@@ -134,6 +136,9 @@ pub enum ConfigError {
         /// Its value.
         found: f32,
     },
+    /// A rule of the archive's graph is out of its bounds.
+    #[error("archive.graph: {0}")]
+    Graph(GraphError),
     /// A number is infinite, or none.
     #[error("consolidation.{what} is {found}: it must be a number")]
     NotFinite {
@@ -180,6 +185,7 @@ impl Default for Config {
             flush_slice_bytes: 1 << 20,
             compaction: MergeRules { run_min: 4, tombstones_percent: 20 },
             consolidation: ConsolidationRules::default(),
+            archive: ArchiveRules::default(),
             l1_bytes: 1 << 30,
             cache_bytes: 32 << 20,
             fallback_records: 1000,
@@ -243,6 +249,7 @@ impl Config {
         if let Some((what, found)) = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
             return Err(ConfigError::NoShare { what, found });
         }
+        self.archive.check()?;
         self.managers.check()
     }
 
@@ -258,6 +265,11 @@ impl Config {
             L1Persist::Delta { .. } => self.l1_bytes / (size_of::<f32>() * self.dim) as u64,
             L1Persist::Rewrite => u64::MAX,
         }
+    }
+
+    /// Whether rows leave the exact index that the archive has.
+    pub(super) fn trims(&self) -> bool {
+        matches!(self.l1_persist, L1Persist::Delta { .. })
     }
 
     /// What compares them.

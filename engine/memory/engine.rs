@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use stormproof_contract::{Boot, BootError, Job, JobError, System};
 
 use super::{
+    archive::{self, BuildJob},
     bulk, commit, compact,
     config::Config,
     consolidate::{self, ConsolidateJob},
@@ -27,21 +28,25 @@ impl System for Engine {
     }
 
     fn job(&self, spec: &[u8]) -> Result<Box<dyn Job>, JobError> {
-        match ConsolidateJob::revive(spec) {
-            Some(job) => Ok(Box::new(job)),
-            None => Ok(Box::new(MergeJob::revive(spec)?)),
+        if let Some(job) = ConsolidateJob::revive(spec) {
+            return Ok(Box::new(job));
         }
+        if let Some(job) = BuildJob::revive(spec) {
+            return Ok(Box::new(job));
+        }
+        Ok(Box::new(MergeJob::revive(spec)?))
     }
 
     fn points(&self) -> &'static [&'static str] {
         static ALL: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-            let own: [&[&str]; 8] = [
+            let own: [&[&str]; 9] = [
                 &commit::POINTS,
                 &waiting::POINTS,
                 &flush::POINTS,
                 &bulk::POINTS,
                 &compact::POINTS,
                 &consolidate::POINTS,
+                &archive::POINTS,
                 &l1::POINTS,
                 &recover::POINTS,
             ];

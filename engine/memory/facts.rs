@@ -8,6 +8,7 @@ use super::{
     consolidate::{ConsolidationRules, Proposal},
     decided::Decision,
     node::MemoryNode,
+    view::View,
 };
 use crate::{
     ids::{Lsn, RecordId, Version},
@@ -57,6 +58,8 @@ pub struct Facts {
     pub activations: Vec<(RecordId, u64)>,
     /// By which rules memory is consolidated.
     pub rules: ConsolidationRules,
+    /// The archive.
+    pub archive: ArchiveFacts,
     /// Verdicts that are still owed.
     pub owed: Vec<Owed>,
     /// The foreign managers.
@@ -65,6 +68,23 @@ pub struct Facts {
     pub l1_upto: Lsn,
     /// Whether it has asked to be stopped.
     pub halted: bool,
+}
+
+/// What a node knows of its archive.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ArchiveFacts {
+    /// The generation that is served.
+    pub generation: Option<u64>,
+    /// The generation that the manifest names.
+    pub named: Option<u64>,
+    /// The frame as of which the one that is served was built.
+    pub built: Lsn,
+    /// Its records, by id.
+    pub records: Vec<(RecordId, Version)>,
+    /// Whether a rebuild is under way, by what was decided.
+    pub marked: bool,
+    /// Whether the node is at one that is marked.
+    pub rebuilding: bool,
 }
 
 /// A record as the exact index knows it.
@@ -196,6 +216,7 @@ impl Facts {
             proposed: node.consolidation.proposal(),
             activations: node.consolidation.activations().collect(),
             rules: node.config.consolidation,
+            archive: archive(node, &view),
             owed: node.owed.owed().map(|(who, verdict)| owed(node, who, verdict)).collect(),
             managers: managers(node),
             l1_upto: node.l1.upto,
@@ -215,6 +236,18 @@ fn owed(node: &MemoryNode, who: &Participant<TransactionId>, verdict: Verdict) -
         Participant::Manager { manager, tx } => {
             Owed { manager: Some(node.managers.name(*manager).into()), tx: Some(*tx), verdict }
         }
+    }
+}
+
+fn archive(node: &MemoryNode, view: &View) -> ArchiveFacts {
+    let served = view.archive.as_ref();
+    ArchiveFacts {
+        generation: served.map(|archive| archive.name().no.0),
+        named: node.manifest.current().archive.map(|base| base.name.no.0),
+        built: served.map_or(Lsn(0), |archive| archive.name().built),
+        records: served.map(|archive| archive.records().collect()).unwrap_or_default(),
+        marked: view.rebuilding,
+        rebuilding: node.rebuild.is_marked(),
     }
 }
 

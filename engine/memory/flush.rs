@@ -51,6 +51,7 @@ struct Frozen {
     records: Memtable,
     lsn: Lsn,
     changed: Lsn,
+    rebuilding: bool,
     /// The file of the log that begins behind it.
     log: LogNo,
     /// How many changes the deltas of the index had then.
@@ -129,7 +130,9 @@ impl MemoryNode {
         let much =
             view.records.entries() >= self.config.flush_records || view.records.weight() > self.config.flush_bytes;
         let flushed = self.manifest.current().flushed.lsn;
-        let asked = self.consolidation.wants_flush(flushed) || self.loads.wants_flush(flushed);
+        let asked = self.consolidation.wants_flush(flushed)
+            || self.loads.wants_flush(flushed)
+            || self.rebuild.wants_flush(flushed);
         let waits = self.flush.is_some() || much || asked;
         let may = self.is_well() && !self.is_flushing() && view.segments.len() < SEGMENTS_MAX;
         (waits && may).then_some(self.flush_pause.until())
@@ -180,8 +183,8 @@ impl MemoryNode {
         if self.flush.is_none() {
             let log = self.log.begin_file(&mut self.manifest)?;
             let (view, delta_rows) = (self.views.newest(), self.l1.delta_rows);
-            let View { records, lsn, changed, .. } = View::clone(&view);
-            let frozen = Arc::new(Frozen { records, lsn, changed, log, delta_rows });
+            let View { records, lsn, changed, rebuilding, .. } = View::clone(&view);
+            let frozen = Arc::new(Frozen { records, lsn, changed, rebuilding, log, delta_rows });
             self.flush = Some(Flush { frozen, state: State::Waiting });
         }
         self.disk.point(POINTS[1])?;
@@ -238,6 +241,7 @@ impl MemoryNode {
             unnamed.name(manifest);
             manifest.segments.push(name);
             manifest.flushed = flushed;
+            manifest.rebuilding = frozen.rebuilding;
             manifest.l1 = l1;
         })?;
         self.unnamed = Unnamed::default();

@@ -136,8 +136,14 @@ impl MemoryNode {
         let retry = transaction.retry;
         let fate = match self.judge(transaction) {
             Ok(writes) => {
-                let transaction =
-                    crate::store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes, loaded: None };
+                let transaction = crate::store::Transaction {
+                    id,
+                    retry: Some(retry),
+                    votes: Vec::new(),
+                    writes,
+                    loaded: None,
+                    rebuilding: None,
+                };
                 Fate::Commit { transaction, votes: Vec::new() }
             }
             Err(Obstacle { answer: Reply::Unavailable(Unavailable::Disk(_)), .. })

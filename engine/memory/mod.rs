@@ -31,11 +31,14 @@
 //! `health.missed` {check}, `health.alert` {check}, `health.clear` {check}, `health.damaged` {segment, group},
 //! `bulk.staged` {records, ahead}, `bulk.added` {lsn, records}, `bulk.failed`,
 //! `compacted` {segments, entries}, `compaction.failed` {damaged},
+//! `swap.marked` {lsn}, `archive.progress` {step: 1 copying, 2 coding, 3 linking, 4 asking, 5 writing; done, of}, `archive.built` {records, recall of 10,000}, `archive.published` {generation, records}, `swap.cleared` {lsn},
+//! `archive.failed`, `archive.poor` {recall}, `archive.damaged` {generation}, `archive.too_large`, `archive.abandoned`,
 //! `consolidate.begun` {pass}, `consolidated` {pass, changed, spared}, `consolidate.failed` {pass} (0 NREM, 1 REM, 2 PRUNE),
 //! `log.tail_truncated` {lsn}, `recover.redone` {n},
 //! `participant.refused` {manager}, `participant.timed_out` {manager}, `participant.redriven`.
 
 mod admit;
+mod archive;
 pub mod audit;
 mod away;
 mod batch;
@@ -72,6 +75,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use archive::ArchiveRules;
 pub use bulk::{BULK_BYTES_MAX, BULK_RECORDS_MAX};
 pub use config::{Config, ConfigError, KernelChoice, L1Persist, LogFormat, MakeManager, Managers};
 pub(crate) use consolidate::EPISODES_MAX;
@@ -81,15 +85,15 @@ pub use consolidate::{
 };
 pub use decided::{Decision, Outcome};
 pub use engine::Engine;
-pub use facts::{BreakerFacts, Facts, IndexRow, ManagerFacts, Owed};
+pub use facts::{ArchiveFacts, BreakerFacts, Facts, IndexRow, ManagerFacts, Owed};
 pub use ledger::{Ledger, LedgerConfig};
 pub use manager::{DataManager, ManagerError, Vote};
 pub use node::MemoryNode;
-pub use op::{Conflict, Draft, Hit, Op, Read, Refusal, Reply, Transaction, Unavailable};
+pub use op::{Completeness, Conflict, Draft, Hit, Op, Read, Refusal, Reply, Route, Searched, Transaction, Unavailable};
 
 pub use crate::{
     ids::{Lsn, RecordId, Version},
     protocol::{breaker, degrade, health::Config as HealthConfig},
     store::{Link, Record, RetryId, TransactionId, compact::MergeRules},
-    vector::Metric,
+    vector::{Metric, graph::GraphRules},
 };

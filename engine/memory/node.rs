@@ -14,6 +14,7 @@ use stormproof_contract::{Clock, Disk, Effects, Input, Node, Reader, RequestId, 
 
 use super::{
     admit::{self, Obstacle, State},
+    archive::Rebuild,
     batch::{Fate, Joined, OpenBatch},
     bulk::{Loads, Unnamed},
     compact::{Compaction, Pause},
@@ -83,6 +84,7 @@ pub struct MemoryNode {
     pub(super) compaction: Compaction,
     pub(super) merge_pause: Pause,
     pub(super) consolidation: Consolidation,
+    pub(super) rebuild: Rebuild,
     /// For whoever inspects; see [`Config::inspectable`].
     pub(super) shown: Option<Shown>,
     /// The next transaction's name.
@@ -113,12 +115,18 @@ impl Node for MemoryNode {
             Input::Request { id, op: Op::Commit(transaction) } => self.receive(id, transaction, out),
             Input::Request { id, op: Op::Activate { ids } } => self.activate(id, ids, out),
             Input::Request { id, op: Op::Consolidate { pass } } => self.ask_for_pass(id, pass, out),
+            Input::Request { id, op: Op::Rebuild } => self.ask_for_rebuild(id, out),
             Input::Request { id, op } => {
                 let answer = self.queries.answer(&op).expect("everything else is a query");
                 out.reply(id, answer);
             }
-            Input::JobSaid { job, bytes } => self.job_said(job, &bytes, out),
+            Input::JobSaid { job, bytes } => {
+                if !self.build_said(job, &bytes, out) {
+                    self.job_said(job, &bytes, out);
+                }
+            }
             Input::JobEnded { job, how } => {
+                self.build_ended(job, &how);
                 self.consolidation_ended(job, &how);
                 self.job_ended(job, &how, out);
             }
@@ -153,6 +161,9 @@ impl Node for MemoryNode {
         if !self.halted {
             self.consolidate(out);
         }
+        if !self.halted {
+            self.go_on_rebuilding(out);
+        }
     }
 
     fn deadline(&self) -> Option<Tick> {
@@ -170,6 +181,7 @@ impl Node for MemoryNode {
             self.loads_due(),
             self.leftovers_due(),
             self.consolidation_due(),
+            self.rebuild_due(),
         ];
         notes.into_iter().chain(due.into_iter().flatten()).min()
     }
@@ -258,7 +270,14 @@ impl MemoryNode {
         let fate = if writes.is_empty() && votes.is_empty() {
             Fate::Watched
         } else {
-            let transaction = store::Transaction { id, retry: Some(retry), votes: Vec::new(), writes, loaded: None };
+            let transaction = store::Transaction {
+                id,
+                retry: Some(retry),
+                votes: Vec::new(),
+                writes,
+                loaded: None,
+                rebuilding: None,
+            };
             Fate::Commit { transaction, votes }
         };
         self.push(Joined { asked, retry, fate });

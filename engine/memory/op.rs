@@ -10,6 +10,7 @@
 //! | [`Reply::Staged`] | that it is held in the memory of the node, and is going to be committed as it is. It may be lost with the process. Retry to find out |
 //! | [`Reply::Activated`] | that it was heard. It counts at most once for each attempt that was, and a crash may forget it |
 //! | [`Reply::Consolidated`] | that the changes it counts are durable |
+//! | [`Reply::Rebuilt`] | that the generation is durable, and in force |
 //! | any other, to [`Op::Consolidate`] | that the pass did not get to its end. What it had proposed before stands |
 //! | none | nothing: it may have committed. Retry under the same [`RetryId`] to find out |
 //!
@@ -65,16 +66,56 @@ pub enum Op {
         /// Which.
         pass: Pass,
     },
-    /// The records nearest to a vector, exactly.
+    /// Build the archive anew from all that there is, and answer once the new generation is in force.
+    Rebuild,
+    /// The records nearest to a vector.
     Search {
         /// The vector.
         vector: Vec<f32>,
         /// How many to find.
         k: u32,
+        /// Where to look.
+        #[serde(default, skip_serializing_if = "Route::is_auto")]
+        route: Route,
+        /// How many candidates a search of the archive keeps: more find more, and take longer. 0: as the node is configured.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        complexity: u32,
     },
 }
 
+/// Where a search looks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Route {
+    /// Everywhere: in the archive's graph for what is in it, and where there is a generation; all else is compared.
+    #[default]
+    Auto,
+    /// In the exact index only: in what was changed since the archive was built, and what else it has in memory.
+    Realtime,
+    /// As [`Route::Auto`].
+    Archive,
+    /// Everywhere, all being compared: what there is on disk is read.
+    Exact,
+}
+
+impl Route {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+    fn is_auto(&self) -> bool {
+        *self == Route::Auto
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Op {
+    /// A search for the `k` nearest, by the usual route.
+    pub fn search(vector: Vec<f32>, k: u32) -> Op {
+        Op::Search { vector, k, route: Route::Auto, complexity: 0 }
+    }
+
     /// What kind it is, in a word.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -85,6 +126,7 @@ impl Op {
             Op::Walk { .. } => "walk",
             Op::Activate { .. } => "activate",
             Op::Consolidate { .. } => "consolidate",
+            Op::Rebuild => "rebuild",
             Op::Search { .. } => "search",
         }
     }
@@ -219,13 +261,60 @@ pub enum Reply {
         /// Whether the limit was met before the end, or more than a million records were linked to.
         more: bool,
     },
+    /// The archive was built anew.
+    Rebuilt {
+        /// The generation's number.
+        generation: u64,
+        /// It has every record that was live as of this frame.
+        built: Lsn,
+        /// How many.
+        records: u64,
+    },
     /// The nearest records, nearest first, those equally far by ascending id.
     Hits {
         /// As of.
         at: Lsn,
-        /// The records with their distances.
+        /// The records with their distances, which are exact.
         hits: Vec<Hit>,
+        /// The archive's generation that was searched by its graph, which may have missed some of the nearest; `None`: all were
+        /// compared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        archive: Option<Searched>,
+        /// Whether records may be missing that were not looked at.
+        #[serde(default, skip_serializing_if = "Completeness::is_full")]
+        completeness: Completeness,
     },
+}
+
+/// A generation of the archive that was searched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Searched {
+    /// Its number.
+    pub generation: u64,
+    /// What was changed after this frame was compared; of what was there before, the graph was asked.
+    pub built: Lsn,
+}
+
+/// What an answer is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Completeness {
+    /// All records.
+    #[default]
+    Full,
+    /// All but those that only the archive has, where it was not to be searched: whatever was changed after this frame is not
+    /// among those.
+    WithoutArchive {
+        /// The frame as of which the archive was built.
+        built: Lsn,
+    },
+}
+
+impl Completeness {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+    fn is_full(&self) -> bool {
+        *self == Completeness::Full
+    }
 }
 
 /// A record that a search found.
@@ -331,7 +420,7 @@ pub enum Unavailable {
     /// There are as many records as there may be. Queries go on, and so do deletes.
     ReadOnly,
     /// Too many transactions are waiting for their managers; too much is staged, or what was removed since the last flush is to be
-    /// loaded again; or another pass of consolidation is under way, or
+    /// loaded again; or another pass of consolidation, or another rebuild of the archive, is under way, or
     /// cannot begin before segments are merged.
     Busy,
     /// The disk takes no writes at present, and as many are held as the node holds; or the transaction names foreign

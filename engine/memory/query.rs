@@ -9,18 +9,20 @@ use std::sync::Arc;
 use stormproof_contract::{Query, Reader, Reads, Want};
 
 use super::{
+    archive::{ArchiveRules, ArchiveScan},
     away::AwayScan,
     config::Config,
     fallback::Fallback,
     fetch::Fetch,
-    op::{Hit, Op, Refusal, Reply, Unavailable},
+    op::{Completeness, Hit, Op, Refusal, Reply, Route, Searched, Unavailable},
     range::Range,
     view::{Published, View},
     walk::{Walk, Walked},
 };
 use crate::{
+    ids::Lsn,
     protocol::breaker::Ticket,
-    store::{Record, StoreError},
+    store::{Record, StoreError, StoreResult},
     vector::{self, Scan},
 };
 
@@ -40,6 +42,7 @@ pub(super) struct Queries {
     pub(super) answers_max: u32,
     /// See [`Config::search_step_rows`].
     pub(super) step_rows: usize,
+    pub(super) archive: ArchiveRules,
 }
 
 enum Running {
@@ -62,27 +65,83 @@ enum Running {
     Search {
         view: Arc<View>,
         scan: Scan,
+        beyond: Beyond,
         step_rows: usize,
     },
     /// The rows in memory were compared.
-    SearchAway {
+    SearchBeyond {
         view: Arc<View>,
         scan: Scan,
-        away: AwayScan,
+        beyond: Beyond,
     },
     /// What the search found is being read.
     Hydrate {
         view: Arc<View>,
         hits: Vec<vector::Hit>,
         fetch: Fetch,
+        about: About,
     },
     Answered,
+}
+
+/// What a search looks at beside the rows in memory: first the archive's graph, then the rows that are elsewhere.
+struct Beyond {
+    graph: Option<Box<ArchiveScan>>,
+    away: AwayScan,
+    searched: Option<Searched>,
+    /// If it leaves out what only the archive has: the frame as of which that was built.
+    partly: Option<Lsn>,
+}
+
+/// What an answer says of itself.
+#[derive(Clone, Copy)]
+struct About {
+    archive: Option<Searched>,
+    completeness: Completeness,
+}
+
+impl Beyond {
+    /// Takes what was read, and states what is to be read next. True once all was looked at.
+    fn step(&mut self, view: &View, scan: &mut Scan, io: &mut Reads) -> StoreResult<bool> {
+        if let Some(graph) = &mut self.graph {
+            match graph.step(view, scan, io) {
+                Ok(false) => return Ok(false),
+                Ok(true) => {}
+                Err(error) if error.is_passing() => return Err(error),
+                Err(_) => {
+                    // The ground truth has it all: from its first segment on.
+                    graph.archive().found_damaged();
+                    (self.away, self.searched) = (AwayScan::default(), None);
+                }
+            }
+            self.graph = None;
+        }
+        self.away.step(view, scan, io)
+    }
+
+    fn about(&self) -> About {
+        let partly = |built| Completeness::WithoutArchive { built };
+        let completeness = self.partly.map_or(Completeness::Full, partly);
+        About { archive: self.searched, completeness }
+    }
+}
+
+impl About {
+    fn answer(self, view: &View, hits: Vec<Hit>) -> Reply {
+        Reply::Hits { at: view.lsn, hits, archive: self.archive, completeness: self.completeness }
+    }
 }
 
 impl Queries {
     pub(super) fn new(views: &Arc<Published>, fallback: &Arc<Fallback>, config: &Config) -> Self {
         let (views, fallback) = (Arc::clone(views), Arc::clone(fallback));
-        Queries { views, fallback, answers_max: config.answers_max, step_rows: config.search_step_rows }
+        Queries {
+            views,
+            fallback,
+            answers_max: config.answers_max,
+            step_rows: config.search_step_rows,
+            archive: config.archive,
+        }
     }
 
     fn asked(&self, op: &Op) -> Option<Asked> {
@@ -93,7 +152,7 @@ impl Queries {
     fn begin(&self, op: &Op) -> Option<Running> {
         let view = self.views.newest();
         match op {
-            Op::Commit(_) | Op::Activate { .. } | Op::Consolidate { .. } => None,
+            Op::Commit(_) | Op::Activate { .. } | Op::Consolidate { .. } | Op::Rebuild => None,
             Op::Count => Some(Running::Count { view }),
             Op::Get { ids } => Some(match self.bound("ids", ids.len() as u64) {
                 Ok(()) => Running::Get { fetch: Fetch::new(&view, ids.iter().copied()), view },
@@ -107,8 +166,11 @@ impl Queries {
                 Ok(()) => Running::Walk { walk: Box::new(Walk::new(&view, *from, *hops, *limit as usize)), view },
                 Err(refusal) => Running::Refused(refusal),
             }),
-            Op::Search { vector, k } => Some(match self.scan(&view, vector, *k) {
-                Ok(scan) => Running::Search { view, scan, step_rows: self.step_rows },
+            Op::Search { vector, k, route, complexity } => Some(match self.scan(&view, vector, *k) {
+                Ok(scan) => {
+                    let beyond = self.beyond(&view, vector, (*k, *complexity), *route);
+                    Running::Search { view, scan, beyond, step_rows: self.step_rows }
+                }
                 Err(refusal) => Running::Refused(refusal),
             }),
         }
@@ -118,6 +180,24 @@ impl Queries {
         self.bound("k", k.into())?;
         let bad = |error: vector::VectorError| Refusal::BadVector { id: None, why: error.to_string().into() };
         Scan::new(view.index.clone(), vector, k as usize).map_err(bad)
+    }
+
+    /// What a search looks at beside the rows in memory.
+    fn beyond(&self, view: &View, vector: &[f32], asked: (u32, u32), route: Route) -> Beyond {
+        match (route, &view.archive) {
+            (Route::Exact, _) | (_, None) => {
+                Beyond { graph: None, away: AwayScan::default(), searched: None, partly: None }
+            }
+            (Route::Realtime, Some(archive)) => {
+                let partly = (view.covered > 0).then(|| archive.name().built);
+                Beyond { graph: None, away: AwayScan::behind(view.covered), searched: None, partly }
+            }
+            (Route::Auto | Route::Archive, Some(archive)) => {
+                let scan = ArchiveScan::new(archive, vector, asked, &self.archive);
+                let searched = Some(Searched { generation: archive.name().no.0, built: archive.name().built });
+                Beyond { graph: Some(Box::new(scan)), away: AwayScan::behind(view.covered), searched, partly: None }
+            }
+        }
     }
 
     fn bound(&self, what: &str, found: u64) -> Result<(), Refusal> {
@@ -191,8 +271,9 @@ impl Asked {
         let reply = match std::mem::replace(&mut self.running, Running::Answered) {
             Running::Get { view, fetch } => known(&view, fetch)
                 .map(|records| Reply::Records { at: view.lsn, records: records.into_iter().flatten().collect() }),
-            Running::Hydrate { view, hits, fetch } => known(&view, fetch)
-                .map(|records| Reply::Hits { at: view.lsn, hits: hydrated(hits, records.into_iter()) }),
+            Running::Hydrate { view, hits, fetch, about } => {
+                known(&view, fetch).map(|records| about.answer(&view, hydrated(hits, records.into_iter())))
+            }
             _ => None,
         };
         match reply {
@@ -228,27 +309,27 @@ impl Running {
                 Ok(None) => self.go_on(Running::Walk { view, walk }),
                 Ok(Some(Walked { reached: records, more })) => Some(Reply::Reached { at: view.lsn, records, more }),
             },
-            Running::Search { view, mut scan, step_rows } => {
+            Running::Search { view, mut scan, beyond, step_rows } => {
                 if !scan.step_where(step_rows, |id, version| view.is_current(id, version)) {
-                    return self.go_on(Running::Search { view, scan, step_rows });
+                    return self.go_on(Running::Search { view, scan, beyond, step_rows });
                 }
-                *self = Running::SearchAway { view, scan, away: AwayScan::default() };
+                *self = Running::SearchBeyond { view, scan, beyond };
                 self.step(io)
             }
-            Running::SearchAway { view, mut scan, mut away } => match away.step(&view, &mut scan, io) {
+            Running::SearchBeyond { view, mut scan, mut beyond } => match beyond.step(&view, &mut scan, io) {
                 Err(error) => Some(Reply::unread(&error)),
-                Ok(false) => self.go_on(Running::SearchAway { view, scan, away }),
+                Ok(false) => self.go_on(Running::SearchBeyond { view, scan, beyond }),
                 Ok(true) => {
                     let hits = scan.finish();
                     let fetch = Fetch::new(&view, hits.iter().map(|hit| hit.id));
-                    *self = Running::Hydrate { view, hits, fetch };
+                    *self = Running::Hydrate { view, hits, fetch, about: beyond.about() };
                     self.step(io)
                 }
             },
-            Running::Hydrate { view, hits, mut fetch } => match fetch.step(&view, io) {
-                Err(error) => Some(self.failed(Running::Hydrate { view, hits, fetch }, &error)),
-                Ok(true) => Some(Reply::Hits { at: view.lsn, hits: hydrated(hits, fetch.finish()) }),
-                Ok(false) => self.go_on(Running::Hydrate { view, hits, fetch }),
+            Running::Hydrate { view, hits, mut fetch, about } => match fetch.step(&view, io) {
+                Err(error) => Some(self.failed(Running::Hydrate { view, hits, fetch, about }, &error)),
+                Ok(true) => Some(about.answer(&view, hydrated(hits, fetch.finish()))),
+                Ok(false) => self.go_on(Running::Hydrate { view, hits, fetch, about }),
             },
             Running::Answered => panic!("a query was resumed after its answer"),
         }

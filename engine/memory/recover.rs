@@ -17,6 +17,7 @@ use std::{
 use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effect, Effects, Tick};
 
 use super::{
+    archive::{Archive, Rebuild, load_at_boot},
     away::{self, segments_away},
     batch::OpenBatch,
     bulk::{Loads, Unnamed},
@@ -41,7 +42,7 @@ use crate::{
     ids::{Lsn, RecordId, Version},
     protocol::{ManagerId, Participant, Verdict, degrade::Degrade, health::Health, redrive},
     store::{
-        self, Batch, Entry, Memtable, Record, StoreError, StoreResult, TransactionId, Write,
+        self, Batch, Entry, Memtable, Record, StoreError, StoreResult, TransactionId, Write, archive,
         l1::{self, L1Name},
         log::{self, Log, LogId, LogNo, LogOptions, Tail},
         manifest::{Flushed, Manifest, ManifestFile},
@@ -76,6 +77,10 @@ struct Replayed {
     /// What the log has added to the segments that the manifest names.
     unnamed: Unnamed,
     votes: BTreeMap<Lsn, store::Digest>,
+    /// Whether a rebuild of the archive was under way.
+    rebuilding: bool,
+    /// The generation of the archive in force, if it may be served.
+    archive: Option<Arc<Archive>>,
     /// One more than the last transaction's name.
     next_tx: u64,
 }
@@ -126,6 +131,7 @@ impl Opening<'_> {
         }
         make_dir(&**disk, l1::DIRECTORY)?;
         make_dir(&**disk, segment::DIRECTORY)?;
+        make_dir(&**disk, archive::DIRECTORY)?;
         let id = LogId(u128::from(self.boot.seed) << 64 | u128::from(self.boot.clock.wall().0));
         let log = Log::create(disk, id, self.log_options())?;
         let first = Manifest {
@@ -137,6 +143,8 @@ impl Opening<'_> {
             segments: Vec::new(),
             flushed: Flushed::default(),
             loaded: Lsn(0),
+            rebuilding: false,
+            archive: None,
             version_floor: Version(0),
             l1: None,
         };
@@ -147,12 +155,15 @@ impl Opening<'_> {
     fn recover(mut self, mut manifest: ManifestFile) -> Result<MemoryNode, BootError> {
         self.check_shape(manifest.current())?;
         let disk = Arc::clone(&self.boot.disk);
-        let (replayed, tail) = self.replay(manifest.current()).map_err(failed)?;
+        let archive = load_at_boot(&*disk, self.boot.config, manifest.current(), &mut self.notes).map_err(failed)?;
+        let (replayed, tail) = self.replay(manifest.current(), archive).map_err(failed)?;
         let found = l1::list(&*disk).map_err(failed)?;
         check_tail(manifest.current(), &tail, &found).map_err(failed)?;
         // A crash can keep the first manifest and lose a directory that was made before it.
+        let Manifest { segments, archive, .. } = manifest.current();
+        let (no_segments, no_archive) = (segments.is_empty(), archive.is_none());
         for (directory, is_empty) in
-            [(l1::DIRECTORY, found.is_empty()), (segment::DIRECTORY, manifest.current().segments.is_empty())]
+            [(l1::DIRECTORY, found.is_empty()), (segment::DIRECTORY, no_segments), (archive::DIRECTORY, no_archive)]
         {
             if is_empty {
                 make_dir(&*disk, directory).map_err(|error| failed(error.into()))?;
@@ -193,9 +204,12 @@ impl Opening<'_> {
         ))
     }
 
-    fn replay(&self, manifest: &Manifest) -> StoreResult<(Replayed, Tail)> {
-        let mut replayed = self.nothing();
+    fn replay(&self, manifest: &Manifest, archive: Option<Arc<Archive>>) -> StoreResult<(Replayed, Tail)> {
+        let mut replayed = Replayed { archive, rebuilding: manifest.rebuilding, ..self.nothing() };
         replayed.away = segments_away(manifest.segments.iter().map(|name| name.live), self.boot.config.l1_rows());
+        if self.boot.config.trims() {
+            replayed.away = replayed.away.max(replayed.covered(manifest));
+        }
         let components = self.shape.dim.get() as u32;
         let open = |name: &SegmentName| Segment::open(&*self.boot.disk, manifest.log, name, components);
         for name in &manifest.segments {
@@ -230,6 +244,8 @@ impl Opening<'_> {
             decided: Decisions::default(),
             unnamed: Unnamed::default(),
             votes: BTreeMap::new(),
+            rebuilding: false,
+            archive: None,
             next_tx: 0,
         }
     }
@@ -257,10 +273,14 @@ impl Opening<'_> {
         let owed = in_doubt(&managers, &replayed.decided)?;
         let doubtful = managers.list.iter().flat_map(|(_, manager)| manager.in_doubt()).map(|(tx, _)| tx.0 + 1).max();
         let next_tx = (u64::from(*incarnation) << 32).max(replayed.next_tx).max(doubtful.unwrap_or(0));
-        let Replayed { records, segments, away, shown, changed, decided, unnamed, .. } = replayed;
-        let (lsn, version_floor) = (log.lsn(), manifest.current().version_floor);
+        let covered = replayed.covered(manifest.current());
+        let Replayed { records, segments, away, shown, changed, decided, unnamed, rebuilding, archive, .. } = replayed;
+        let (lsn, version_floor, segments) = (log.lsn(), manifest.current().version_floor, segments.into());
         let cache = Arc::new(KeysCache::new(config.cache_bytes));
-        let first = View { lsn, changed, records, version_floor, segments: segments.into(), away, cache, index };
+        let first =
+            View { lsn, changed, records, version_floor, segments, away, rebuilding, archive, covered, cache, index };
+        let mut rebuild = Rebuild::new(clock.now());
+        rebuild.stale = first.stale_in_archive();
         let views = Arc::new(Published::new(first));
         let fallback = Arc::new(Fallback::new(config.fallback_records, config.degrade.breaker, clock));
         let mut node = MemoryNode {
@@ -295,6 +315,7 @@ impl Opening<'_> {
             compaction: Compaction::default(),
             merge_pause: Pause::default(),
             consolidation: Consolidation::new(&config.consolidation, clock.now()),
+            rebuild,
             shown,
             next_tx: TransactionId(next_tx),
             ask_at: None,
@@ -302,6 +323,10 @@ impl Opening<'_> {
             halted: false,
         };
         node.sweep_segments();
+        node.sweep_archive();
+        if rebuilding {
+            node.found_mark(&mut self.notes);
+        }
         if !l1_whole {
             node.owe(Participant::L1, Verdict::Committed, &mut self.notes);
         }
@@ -336,6 +361,12 @@ impl Opening<'_> {
 }
 
 impl Replayed {
+    /// Of how many segments, the oldest, the generation has all that counts.
+    fn covered(&self, manifest: &Manifest) -> usize {
+        let base = manifest.archive.filter(|_| self.archive.is_some());
+        base.map_or(0, |base| base.covers as usize)
+    }
+
     /// Adds what a segment holds. Everything is read, for the index has a row of each live record, unless those of this
     /// segment are not in memory: then the keys are.
     fn add_segment(&mut self, segment: Segment, shape: Shape) -> StoreResult<()> {
@@ -381,6 +412,7 @@ impl Replayed {
         for (place, transaction) in batch.transactions.iter().enumerate() {
             self.next_tx = self.next_tx.max(transaction.id.0.saturating_add(1));
             // That of a load is in its segment, with the versions.
+            self.rebuilding = transaction.rebuilding.unwrap_or(self.rebuilding);
             let decided = Decided::of(lsn, place as u32, transaction).filter(|_| transaction.loaded.is_none());
             if let Some(decided) = decided {
                 self.decide(decided);

@@ -478,6 +478,8 @@ impl Survey {
             // What frames have added up to the end is among the segments, and what those behind it had is lost.
             manifest.loaded = end;
             manifest.l1 = manifest.l1.filter(|base| base.lsn <= end);
+            // It stands for segments that are others now. The next rebuild makes it again.
+            manifest.archive = None;
         })
     }
 

@@ -17,6 +17,7 @@ use crate::{
     ids::Lsn,
     store::{
         Batch, Digest, StoreError, StoreResult,
+        archive::{self, GenerationName, Loading},
         l1::{self, L1Kind, L1Name},
         log::{self, LogNo},
         manifest::{self, Manifest, ManifestFile},
@@ -111,7 +112,26 @@ impl Checks<'_> {
         for name in l1::list(&**self.disk)? {
             self.l1(name, manifest, &votes)?;
         }
+        self.archive(manifest)?;
         self.others(manifest, &unnamed)
+    }
+
+    /// The generation in force, with all of its rows.
+    fn archive(&mut self, manifest: &Manifest) -> StoreResult<()> {
+        let Some(base) = &manifest.archive else { return Ok(()) };
+        let path = base.name.no.path();
+        match check_generation(&**self.disk, manifest, &base.name) {
+            Ok(()) => {
+                let words = format!("{} records, as of {}", base.name.records, base.name.built);
+                self.add(&path, State::Good, words);
+            }
+            Err(error) if error.is_passing() => return Err(error),
+            Err(error) => {
+                let words = format!("{error}; searches compare everything until the next rebuild makes it again");
+                self.add(&path, State::Stale, words);
+            }
+        }
+        Ok(())
     }
 
     fn segments(&mut self, manifest: &Manifest, names: &[SegmentName]) -> StoreResult<()> {
@@ -182,7 +202,7 @@ impl Checks<'_> {
     fn others(&mut self, manifest: &Manifest, loaded: &[SegmentName]) -> StoreResult<()> {
         for entry in self.disk.list("")? {
             match (&*entry.name, LogNo::of_path(&entry.name)) {
-                (manifest::PATH | l1::DIRECTORY | segment::DIRECTORY | MANAGERS, _) => {}
+                (manifest::PATH | l1::DIRECTORY | segment::DIRECTORY | archive::DIRECTORY | MANAGERS, _) => {}
                 (DAMAGED, _) => self.add(&entry.name, State::Foreign, "what a repair has replaced"),
                 (manifest::TEMPORARY, _) => self.add(&entry.name, State::Leftover, "an installation that was cut off"),
                 (_, Some(no)) if manifest.logs.contains(&no) => {}
@@ -193,6 +213,9 @@ impl Checks<'_> {
         let is_named =
             |path: &String| manifest.names_segment(path) || loaded.iter().any(|name| name.no.path() == *path);
         for path in segment::list(&**self.disk)?.iter().filter(|path| !is_named(path)) {
+            self.add(path, State::Leftover, UNNAMED);
+        }
+        for path in archive::list(&**self.disk)?.iter().filter(|path| !manifest.names_generation(path)) {
             self.add(path, State::Leftover, UNNAMED);
         }
         Ok(())
@@ -206,6 +229,13 @@ fn check_segment(disk: &dyn Disk, manifest: &Manifest, name: &SegmentName) -> St
     segment.verify()?;
     let (groups, upto) = (segment.groups(), segment.upto());
     Ok(format!("{} records, {} of them live, in {groups} groups, up to {upto}", segment.entries(), segment.live()))
+}
+
+fn check_generation(disk: &dyn Disk, manifest: &Manifest, name: &GenerationName) -> StoreResult<()> {
+    let mut loading = Loading::open(disk, manifest.log, name, manifest.components)?;
+    while !loading.step(64)? {}
+    let (generation, _) = loading.finish()?;
+    (0..generation.len()).try_for_each(|node| generation.read_vector(node).map(drop))
 }
 
 fn words_of(manifest: &Manifest) -> String {

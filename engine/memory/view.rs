@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stormproof_contract::WallTime;
 
-use super::{bulk::Loaded, cache::KeysCache, load};
+use super::{archive::Archive, bulk::Loaded, cache::KeysCache, load};
 use crate::{
     ids::{Lsn, RecordId, Version},
     store::{
@@ -32,6 +32,12 @@ pub(super) struct View {
     pub(super) segments: Arc<[Arc<Segment>]>,
     /// So many of them, the oldest, have rows that are not in memory.
     pub(super) away: usize,
+    /// Whether a rebuild of the archive is under way, by what was decided.
+    pub(super) rebuilding: bool,
+    /// The generation of the archive that is searched.
+    pub(super) archive: Option<Arc<Archive>>,
+    /// It has every live record that counts in one of so many segments, the oldest; 0 without one.
+    pub(super) covered: usize,
     /// Keys of what was flushed.
     pub(super) cache: Arc<KeysCache>,
     /// Every live record, and its row unless it is away.

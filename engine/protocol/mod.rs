@@ -11,6 +11,7 @@
 //! | [`prepare`] | whether the foreign managers of one transaction all vote for it |
 //! | [`commit`] | the fate of one batch: the vote of L1, the decision in the log, the finish of every participant |
 //! | [`redrive`] | what a participant is told again that failed to hear its verdict, or died in doubt |
+//! | [`swap`] | rebuilding the archive and putting the new generation in the place of the old one |
 //!
 //! A transaction that names foreign managers runs `prepare` outside any batch, for as long as they take, and then
 //! joins the next batch with their votes. A transaction that names none joins at once. `T` is the caller's name for a
@@ -26,6 +27,7 @@ pub mod degrade;
 pub mod health;
 pub mod prepare;
 pub mod redrive;
+pub mod swap;
 
 /// One who votes on a commit and is told how it ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -7,6 +7,7 @@
 //! | `data` | records: loading them from a file, reading them, counting them |
 //! | `repair` | making a directory again of what can be believed in it |
 //! | `consolidate` | a pass of consolidation, by rules that are given |
+//! | `rebuild` | building the archive anew |
 //! | `search` | records nearest to given vectors |
 //!
 //! Exit codes: 0 all is well; 1 something is damaged, or a record that was asked for is not there; 2 wrong use; 3 the command
@@ -15,6 +16,7 @@
 mod consolidate;
 mod data;
 mod inspect;
+mod rebuild;
 mod repair;
 mod search;
 mod verify;
@@ -38,7 +40,7 @@ use super::{
 #[cfg(feature = "telemetry")]
 use super::{Observer, telemetry};
 use crate::{
-    memory::{EPISODE_MAX, Engine, Refusal, Reply},
+    memory::{EPISODE_MAX, Engine, Refusal, Reply, Route},
     store::{StoreError, inspect::Kind},
 };
 
@@ -145,9 +147,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Build the archive anew, the graph by which searches find what is near without comparing everything
+    ///
+    /// The job runs in a process of its own; what was there before is served, and searched, until the new one is in force.
+    /// Exit code 1: what it is to be built of is damaged, or what was built finds too little.
+    Rebuild {
+        /// The directory
+        dir: PathBuf,
+        #[command(flatten)]
+        rules: rebuild::Rules,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the ids and distances of the records nearest to each vector of a `.fvecs` file
     ///
-    /// Every record is compared, so the answers are exact.
+    /// Distances are exact. Where there is an archive, and unless all are to be compared, some of the nearest may be missed.
     Search {
         /// The directory
         dir: PathBuf,
@@ -156,6 +171,12 @@ enum Command {
         /// How many records for each
         #[arg(short, default_value_t = 10)]
         k: u32,
+        /// Where to look
+        #[arg(long, value_enum, default_value_t = RouteName::Auto)]
+        route: RouteName,
+        /// How many candidates a search of the archive keeps: more find more, and take longer; 0: as configured
+        #[arg(long, default_value_t = 0)]
+        complexity: u32,
         /// No more than so many vectors
         #[arg(long)]
         limit: Option<u64>,
@@ -194,6 +215,20 @@ enum FileKind {
     Manifest,
     /// A file of the exact index
     L1,
+    /// A generation of the archive
+    Archive,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum RouteName {
+    /// Everywhere: in the archive by its graph, and all else by comparing
+    Auto,
+    /// Only in what was changed since the archive was built, and what else is in memory
+    Realtime,
+    /// As `auto`
+    Archive,
+    /// Everywhere, by comparing
+    Exact,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -316,8 +351,10 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, CommandError> {
         }
         Command::Get { dir, ids, json } => data::get(&opening(dir), &ids, json),
         Command::Scan { dir, from, limit, json } => data::scan(&opening(dir), from, limit, json),
-        Command::Search { dir, queries, k, limit, json } => {
-            search::run(&opening(dir), &search::Search { queries: &queries, k, limit, json })
+        Command::Rebuild { dir, rules, json } => rebuild::run(&opening(dir), &rules, json),
+        Command::Search { dir, queries, k, route, complexity, limit, json } => {
+            let route = route.into();
+            search::run(&opening(dir), &search::Search { queries: &queries, k, route, complexity, limit, json })
         }
         Command::Consolidate { dir, which, json } => consolidate::run(&opening(dir), which, json),
         Command::Stats { dir, json } => data::stats(&opening(dir), json),
@@ -341,6 +378,18 @@ impl From<FileKind> for Kind {
             FileKind::Segment => Kind::Segment,
             FileKind::Manifest => Kind::Manifest,
             FileKind::L1 => Kind::L1,
+            FileKind::Archive => Kind::Archive,
+        }
+    }
+}
+
+impl From<RouteName> for Route {
+    fn from(name: RouteName) -> Route {
+        match name {
+            RouteName::Auto => Route::Auto,
+            RouteName::Realtime => Route::Realtime,
+            RouteName::Archive => Route::Archive,
+            RouteName::Exact => Route::Exact,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The nearest records of each vector of a file. Every record is compared, so the answers are exact.
+//! The nearest records of each vector of a file, by the route that is asked for.
 
 use std::{
     io::{self, Write as _},
@@ -15,13 +15,15 @@ use super::{
 };
 use crate::{
     driver::Fvecs,
-    memory::{Op, Reply},
+    memory::{Op, Reply, Route},
 };
 
 /// What to search for.
 pub(super) struct Search<'a> {
     pub(super) queries: &'a Path,
     pub(super) k: u32,
+    pub(super) route: Route,
+    pub(super) complexity: u32,
     pub(super) limit: Option<u64>,
     pub(super) json: bool,
 }
@@ -36,10 +38,11 @@ pub(super) fn run(opening: &Opening, what: &Search<'_>) -> Result<ExitCode, Comm
     let limit = what.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     for (n, query) in queries.take(limit).enumerate() {
         let (vector, began) = (query?, Instant::now());
-        let hits = match client.call(Op::Search { vector, k: what.k })? {
-            Reply::Hits { hits, .. } => hits,
-            other => return Err(other.into()),
-        };
+        let hits =
+            match client.call(Op::Search { vector, k: what.k, route: what.route, complexity: what.complexity })? {
+                Reply::Hits { hits, .. } => hits,
+                other => return Err(other.into()),
+            };
         let ms = began.elapsed().as_secs_f64() * 1e3;
         took_ms.push(ms);
         if what.json {

@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use stormproof_contract::{Bytes, Disk, Job, JobError, JobStep, WallTime};
+use stormproof_contract::{Bytes, Disk, Job, JobError, JobStep, Pool, WallTime};
 
 use super::{
     nrem::Nrem,
@@ -158,7 +158,13 @@ impl ConsolidateJob {
 
 impl Job for ConsolidateJob {
     /// A unit is a record.
-    fn step(&mut self, heard: &mut VecDeque<Bytes>, disk: &Arc<dyn Disk>, units: u32) -> Result<JobStep, JobError> {
+    fn step(
+        &mut self,
+        heard: &mut VecDeque<Bytes>,
+        disk: &Arc<dyn Disk>,
+        _: &dyn Pool,
+        units: u32,
+    ) -> Result<JobStep, JobError> {
         match self.go_on(heard, disk, units) {
             Ok(step) => Ok(step),
             Err(StoreError::Disk(error)) => Err(error.into()),

@@ -2,7 +2,7 @@
 
 use stormproof_contract::{DiskErrorKind, DiskOp};
 
-use super::{super::away::away_after_merge, *};
+use super::{super::away::after_merge, *};
 
 /// Flushes every two records, and has so many rows of what was flushed in memory.
 fn bounded(rows: u64) -> Config {
@@ -15,7 +15,7 @@ fn in_memory(bench: &Bench) -> Vec<u64> {
 }
 
 fn search(bench: &mut Bench, x: f32, k: u32) -> Vec<(u64, u64)> {
-    match bench.ask(Op::Search { vector: vec![x, 1.0], k }) {
+    match bench.ask(Op::search(vec![x, 1.0], k)) {
         Some(Reply::Hits { hits, .. }) => hits.iter().map(|hit| (hit.record.id.0, hit.record.version.0)).collect(),
         other => panic!("not the answer to a search: {other:?}"),
     }
@@ -77,7 +77,7 @@ fn a_merge_keeps_what_is_away_away_and_sends_the_rest_of_its_run_after_it() {
 
 #[test]
 fn a_merge_moves_the_border_by_what_was_before_it_and_to_its_end_if_that_was_inside() {
-    let after = |away| away_after_merge(away, &(1..4));
+    let after = |away| after_merge(away, &(1..4));
     assert_eq!([0, 1, 2, 3, 4, 5, 6].map(after), [0, 1, 2, 2, 2, 3, 4]);
 }
 
@@ -92,7 +92,7 @@ fn damage_of_a_row_that_is_not_in_memory_is_said_when_it_is_met() {
     bench.reopen();
     let facts = bench.node.inspect(&()).expect("facts");
     assert!(facts.unread.first().is_some_and(|words| words.contains("`segments/0`")), "{:?}", facts.unread);
-    let asked = Op::Search { vector: vec![0.0, 1.0], k: 1 };
+    let asked = Op::search(vec![0.0, 1.0], 1);
     match bench.ask(asked) {
         Some(Reply::Refused(Refusal::Damaged(words))) => assert!(words.contains("`segments/0`"), "{words}"),
         other => panic!("damage was not said: {other:?}"),
@@ -105,7 +105,7 @@ fn a_search_that_cannot_read_says_so_and_the_next_one_is_exact() {
     let mut bench = Bench::new(bounded(0));
     fill(&mut bench, 1..=4);
     bench.disk.fail_on(DiskOp::Read, "segments/", DiskErrorKind::Io);
-    let failed = bench.ask(Op::Search { vector: vec![0.0, 1.0], k: 1 });
+    let failed = bench.ask(Op::search(vec![0.0, 1.0], 1));
     assert!(matches!(failed, Some(Reply::Unavailable(_))), "{failed:?}");
     is_exact(&mut bench);
 }
@@ -136,7 +136,7 @@ fn an_index_that_is_rewritten_whole_is_in_memory_whole() {
 fn groups_without_a_row_that_counts_are_not_read() {
     let mut bench = Bench::new(bounded(0));
     fill(&mut bench, 1..=2);
-    let search = Op::Search { vector: vec![0.0, 1.0], k: 1 };
+    let search = Op::search(vec![0.0, 1.0], 1);
     assert_eq!(bench.reads_of(&search), [1, 1, 1, 2], "keys and vectors of the group; then keys and body of the hit");
     committed(&bench.commit(upsert(10, 1, 1.0)));
     committed(&bench.commit(upsert(11, 2, 2.0)));

@@ -55,7 +55,7 @@ fn what_is_staged_is_found_all_at_once_when_its_segment_is_in_force() {
         let versions = vec![(RecordId(7), Version(1)), (RecordId(3), Version(1)), (RecordId(9), Version(1))];
         assert_eq!(bench.commit(bulk(2, [])), Reply::Committed { lsn: Lsn(2), versions }, "in the order given");
         assert_eq!(bench.get(9).map(|it| it.text.clone()), Some("text 9".into()));
-        let hits = bench.ask(Op::Search { vector: vec![8.9, 1.0], k: 2 });
+        let hits = bench.ask(Op::search(vec![8.9, 1.0], 2));
         let Some(Reply::Hits { hits, .. }) = hits else { panic!("not the answer to a search: {hits:?}") };
         assert_eq!(hits.iter().map(|hit| hit.record.id.0).collect::<Vec<_>>(), [9, 7]);
         assert_eq!(bench.facts().segments.len(), 2);

@@ -39,9 +39,9 @@ fn what_is_at_hand_is_answered_and_nothing_old() {
     fail_reads(&bench, 1);
     assert!(matches!(get(&mut bench, &[2]), Err(Unavailable::Disk(_))));
     fail_reads(&bench, 1);
-    assert_eq!(ids(bench.ask(Op::Search { vector: vec![3.9, 1.0], k: 2 })), Ok(vec![4, 3]));
+    assert_eq!(ids(bench.ask(Op::search(vec![3.9, 1.0], 2))), Ok(vec![4, 3]));
     fail_reads(&bench, 1);
-    assert!(ids(bench.ask(Op::Search { vector: vec![1.9, 1.0], k: 2 })).is_err());
+    assert!(ids(bench.ask(Op::search(vec![1.9, 1.0], 2))).is_err());
     // What is read comes to hand, in the place of what was not used for longest.
     assert_eq!(get(&mut bench, &[1]), Ok(vec![1]));
     fail_reads(&bench, 1);

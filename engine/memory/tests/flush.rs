@@ -49,7 +49,7 @@ fn what_is_due_is_done_also_where_requests_never_cease() {
 fn a_search_reads_what_it_found_from_the_segments() {
     let mut bench = Bench::new(flushing());
     fill(&mut bench, 1..=6);
-    let Some(Reply::Hits { hits, at }) = bench.ask(Op::Search { vector: vec![4.2, 1.0], k: 3 }) else {
+    let Some(Reply::Hits { hits, at, .. }) = bench.ask(Op::search(vec![4.2, 1.0], 3)) else {
         panic!("not the answer to a search")
     };
     let found: Vec<_> = hits.iter().map(|hit| (hit.record.id.0, hit.record.text.as_str())).collect();

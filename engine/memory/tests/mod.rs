@@ -1,6 +1,7 @@
 //! Tests of a node as a whole, on a disk in memory. What a crash leaves is tried elsewhere, in a simulated world; here
 //! a node is dropped between calls, files are damaged by hand, and single calls fail.
 
+mod archive;
 mod away;
 mod bulk;
 mod compact;
@@ -27,7 +28,7 @@ use std::{
 
 use stormproof_contract::{
     Boot, BootError, Bytes, Clock, Disk, DiskOp, Effect, Effects, Input, Job, JobEnd, JobError, JobId, JobStep, Node,
-    NodeId, OpId, Query, Reads, RequestId, Role, System, Tick, WallTime, Want,
+    NodeId, OneThread, OpId, Query, Reads, RequestId, Role, System, Tick, WallTime, Want,
 };
 
 use super::*;
@@ -223,7 +224,7 @@ impl Bench {
 
     fn step_job(&mut self, job: &mut dyn Job) -> Result<JobStep, JobError> {
         let disk = Arc::clone(&self.disk) as Arc<dyn Disk>;
-        job.step(&mut self.told, &disk, 3)
+        job.step(&mut self.told, &disk, &OneThread, 3)
     }
 
     fn hear_job(&mut self, job: JobId, bytes: Bytes) {

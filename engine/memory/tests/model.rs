@@ -120,7 +120,7 @@ impl Run {
             Step::Search { x, k } => {
                 self.settle();
                 let vector = vec![f32::from(x), 0.0];
-                let Some(Reply::Hits { hits, .. }) = self.bench.ask(Op::Search { vector: vector.clone(), k }) else {
+                let Some(Reply::Hits { hits, .. }) = self.bench.ask(Op::search(vector.clone(), k)) else {
                     panic!("a search is answered");
                 };
                 let found: Vec<_> = hits.iter().map(|hit| (hit.record.id, hit.distance)).collect();

@@ -222,7 +222,7 @@ fn a_search_finds_the_nearest_records_and_never_a_deleted_one() {
         bench.commit(insert(id.into(), id, id as f32));
     }
     bench.commit(delete(6, 2));
-    let search = |bench: &mut Bench, k| match bench.ask(Op::Search { vector: vec![2.1, 1.0], k }) {
+    let search = |bench: &mut Bench, k| match bench.ask(Op::search(vec![2.1, 1.0], k)) {
         Some(Reply::Hits { hits, .. }) => hits.iter().map(|hit| (hit.record.id, hit.distance)).collect::<Vec<_>>(),
         other => panic!("not the answer to a search: {other:?}"),
     };
@@ -231,7 +231,7 @@ fn a_search_finds_the_nearest_records_and_never_a_deleted_one() {
         assert_eq!(hits, audit::nearest(&bench.facts(), &[2.1, 1.0], k as usize));
     }
     assert_eq!(search(&mut bench, 3).iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [3, 1, 4]);
-    let wrong = bench.ask(Op::Search { vector: vec![1.0], k: 1 });
+    let wrong = bench.ask(Op::search(vec![1.0], 1));
     assert!(matches!(wrong, Some(Reply::Refused(Refusal::BadVector { id: None, .. }))), "{wrong:?}");
 }
 
@@ -240,7 +240,7 @@ fn a_query_under_way_keeps_its_view() {
     let mut bench = Bench::new(Config { search_step_rows: 1, ..small() });
     bench.commit(insert(1, 1, 1.0));
     let reader = bench.node.reader().expect("a reader");
-    let mut query = reader.start(&Op::Search { vector: vec![1.0, 1.0], k: 5 }).expect("a query");
+    let mut query = reader.start(&Op::search(vec![1.0, 1.0], 5)).expect("a query");
     let mut count = reader.start(&Op::Count).expect("a query");
     bench.commit(insert(2, 2, 1.0));
     bench.commit(delete(3, 1));
@@ -251,7 +251,7 @@ fn a_query_under_way_keeps_its_view() {
         }
     };
     match reply {
-        Reply::Hits { at, hits } => {
+        Reply::Hits { at, hits, .. } => {
             assert_eq!((at, hits.len(), hits[0].record.id), (Lsn(1), 1, RecordId(1)));
         }
         other => panic!("not the answer to a search: {other:?}"),

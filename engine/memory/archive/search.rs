@@ -1,0 +1,117 @@
+//! Searching a generation: its graph says which records are near, by their codes; then the vectors of the nearest are read and
+//! compared like any other row.
+//!
+//! The graph knows what was there when it was built. A candidate counts only if the view has that version of the record, and not
+//! its row, which was compared already. If too few of them do, the list of candidates is made longer.
+
+use std::sync::Arc;
+
+use stormproof_contract::Reads;
+
+use super::{rules::ArchiveRules, served::Archive};
+use crate::{
+    memory::{recover::foreign_vector, view::View},
+    store::StoreResult,
+    vector::{Scan, graph::GraphSearch},
+};
+
+/// Nodes that a search goes to before it lets others run.
+const STEP_NODES: usize = 64;
+
+/// A search on its way. See the file's description.
+pub(in crate::memory) struct ArchiveScan {
+    archive: Arc<Archive>,
+    query: Box<[f32]>,
+    k: usize,
+    width: usize,
+    reads: usize,
+    at: At,
+}
+
+enum At {
+    /// The graph is searched.
+    Walking(Box<GraphSearch>),
+    /// The rows of these nodes are being read.
+    Reading(Vec<u32>),
+    Done,
+}
+
+impl ArchiveScan {
+    pub(in crate::memory) fn new(
+        archive: &Arc<Archive>,
+        query: &[f32],
+        (k, complexity): (u32, u32),
+        rules: &ArchiveRules,
+    ) -> ArchiveScan {
+        let (width, reads) = rules.of_search(k, complexity);
+        let search = archive.search(query, width);
+        let (archive, query) = (Arc::clone(archive), query.into());
+        ArchiveScan { archive, query, k: k as usize, width, reads, at: At::Walking(Box::new(search)) }
+    }
+
+    pub(in crate::memory) fn archive(&self) -> &Arc<Archive> {
+        &self.archive
+    }
+
+    /// Takes what was read, and states what is to be read next. True once it has nothing more to offer.
+    pub(in crate::memory) fn step(&mut self, view: &View, scan: &mut Scan, io: &mut Reads) -> StoreResult<bool> {
+        match std::mem::replace(&mut self.at, At::Done) {
+            At::Walking(mut search) => {
+                if !search.step(STEP_NODES) {
+                    self.at = At::Walking(search);
+                    return Ok(false);
+                }
+                let found: Vec<u32> = search.finish().into_iter().map(|candidate| candidate.node).collect();
+                let is_current = |node: &&u32| {
+                    let (id, version) = self.archive.generation.record(**node as usize);
+                    view.index.version(id) == Some(version)
+                };
+                let current = found.iter().filter(is_current).count();
+                if current < self.k && found.len() == self.width && found.len() < self.archive.generation.len() {
+                    // Too many of them are of the past.
+                    self.width = self.width.saturating_mul(4);
+                    self.at = At::Walking(Box::new(self.archive.search(&self.query, self.width)));
+                    return Ok(false);
+                }
+                let nodes: Vec<u32> =
+                    found.into_iter().filter(|node| self.counts(view, *node)).take(self.reads).collect();
+                if nodes.is_empty() {
+                    return Ok(true);
+                }
+                for node in &nodes {
+                    let span = self.archive.generation.row_span(*node as usize);
+                    io.want(self.archive.generation.file(), span.offset, span.len);
+                }
+                self.at = At::Reading(nodes);
+                Ok(false)
+            }
+            At::Reading(nodes) => {
+                // All or none: if one is damaged, everything is compared elsewhere.
+                let rows = nodes.into_iter().zip(io.take());
+                let rows: Vec<(usize, Vec<f32>)> =
+                    rows.map(|(node, read)| self.row(node as usize, &read?)).collect::<StoreResult<_>>()?;
+                for (node, vector) in rows {
+                    self.offer(node, &vector, scan)?;
+                }
+                Ok(true)
+            }
+            At::Done => Ok(true),
+        }
+    }
+
+    fn counts(&self, view: &View, node: u32) -> bool {
+        let (id, version) = self.archive.generation.record(node as usize);
+        view.index.is_away(id, version)
+    }
+
+    fn row(&self, node: usize, bytes: &[u8]) -> StoreResult<(usize, Vec<f32>)> {
+        Ok((node, self.archive.generation.vector(node, bytes)?))
+    }
+
+    fn offer(&self, node: usize, vector: &[f32], scan: &mut Scan) -> StoreResult<()> {
+        let generation = &self.archive.generation;
+        let (id, version) = generation.record(node);
+        let foreign = |error| foreign_vector(generation.path().into(), generation.row_span(node).offset, id, error);
+        scan.offer(id, version, vector).map_err(foreign)
+    }
+}

@@ -1,0 +1,397 @@
+//! The archive: what is found through it, and what becomes of a rebuild whatever fails on the way.
+
+use stormproof_contract::DiskErrorKind;
+
+use super::*;
+
+/// A graph of few links, so that it is one; nothing is merged.
+fn archiving() -> Config {
+    let graph = GraphRules { degree: 4, complexity: 8, alpha_percent: 120 };
+    let archive =
+        ArchiveRules { graph, search_complexity: 8, rerank_min: 4, verify_queries: 8, ..ArchiveRules::default() };
+    Config { flush_records: 16, compaction: MergeRules { run_min: 0, tombstones_percent: 100 }, archive, ..small() }
+}
+
+fn generations(bench: &Bench) -> Vec<String> {
+    bench.disk.paths().into_iter().filter(|path| path.starts_with("archive/")).collect()
+}
+
+/// Asks for a rebuild, and has it done.
+fn rebuild(bench: &mut Bench) -> Reply {
+    let asked = bench.send(Op::Rebuild);
+    bench.settle();
+    bench.tick();
+    bench.run_jobs();
+    for _ in 0..4 {
+        bench.pass(Tick::secs(1));
+    }
+    bench.reply(asked).expect("an answer")
+}
+
+fn rebuilt(bench: &mut Bench) -> u64 {
+    match rebuild(bench) {
+        Reply::Rebuilt { generation, .. } => generation,
+        other => panic!("not rebuilt: {other:?}"),
+    }
+}
+
+fn search(bench: &mut Bench, x: f32, k: u32, route: Route) -> Reply {
+    bench.ask(Op::Search { vector: vec![x, 1.0], k, route, complexity: 0 }).expect("an answer")
+}
+
+/// What a search finds, and whether it asked the graph.
+fn found(bench: &mut Bench, x: f32, k: u32, route: Route) -> (Vec<(u64, u64)>, bool) {
+    match search(bench, x, k, route) {
+        Reply::Hits { hits, archive, .. } => {
+            (hits.iter().map(|hit| (hit.record.id.0, hit.record.version.0)).collect(), archive.is_some())
+        }
+        other => panic!("no hits: {other:?}"),
+    }
+}
+
+fn is_idle(bench: &Bench) -> bool {
+    let archive = bench.facts().archive;
+    !archive.rebuilding && !archive.marked
+}
+
+#[test]
+fn a_rebuild_serves_a_generation_of_all_that_there_is() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=40);
+    assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], false), "there is none yet");
+    let no = rebuilt(&mut bench);
+    for _ in 0..2 {
+        let facts = bench.facts().archive;
+        assert_eq!((facts.generation, facts.records.len()), (Some(no), 40));
+        assert_eq!(generations(&bench), [format!("archive/{no}")]);
+        assert!(is_idle(&bench));
+        assert_eq!(found(&mut bench, 7.2, 3, Route::Auto), (vec![(7, 1), (8, 1), (6, 1)], true));
+        assert_eq!(found(&mut bench, 7.2, 3, Route::Archive), (vec![(7, 1), (8, 1), (6, 1)], true));
+        assert_eq!(found(&mut bench, 7.2, 3, Route::Exact), (vec![(7, 1), (8, 1), (6, 1)], false));
+        bench.reopen();
+    }
+}
+
+#[test]
+fn rows_leave_the_exact_index_and_real_time_searches_say_that_they_are_missing() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=40);
+    rebuilt(&mut bench);
+    assert_eq!(bench.node.views.newest().index.rows(), 0);
+    committed(&bench.commit(upsert(100, 50, 7.0)));
+    let Reply::Hits { hits, completeness, .. } = search(&mut bench, 7.2, 3, Route::Realtime) else { panic!("no hits") };
+    assert_eq!(hits.iter().map(|hit| hit.record.id.0).collect::<Vec<_>>(), [50]);
+    assert!(matches!(completeness, Completeness::WithoutArchive { .. }), "{completeness:?}");
+}
+
+#[test]
+fn what_was_changed_since_is_found_at_once_and_the_graphs_version_of_it_does_not_count() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=40);
+    rebuilt(&mut bench);
+    committed(&bench.commit(upsert(100, 7, 30.5)));
+    committed(&bench.commit(delete(101, 8)));
+    committed(&bench.commit(upsert(102, 41, 7.1)));
+    for round in 0..3 {
+        let (hits, graph) = found(&mut bench, 7.1, 3, Route::Auto);
+        assert_eq!((hits, graph), (vec![(41, 1), (6, 1), (9, 1)], true), "round {round}");
+        let (hits, _) = found(&mut bench, 30.6, 2, Route::Auto);
+        assert_eq!(hits, [(7, 2), (31, 1)], "round {round}");
+        if round == 0 {
+            // What was changed is flushed, and its rows leave the index with those of its segment.
+            bench.config.l1_bytes = 0;
+            bench.reopen();
+            (200..=215).for_each(|id| drop(bench.commit(upsert(id, id as u64, id as f32 - 150.0))));
+        } else {
+            bench.reopen();
+        }
+    }
+    let stale = bench.node.rebuild.stale;
+    assert_eq!(stale, 2, "one was changed and one removed");
+    rebuilt(&mut bench);
+    assert_eq!((bench.node.rebuild.stale, bench.facts().archive.records.len()), (0, 56));
+}
+
+#[test]
+fn two_rebuilds_leave_one_generation_and_a_third_at_the_same_time_is_refused() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=20);
+    let first = rebuilt(&mut bench);
+    committed(&bench.commit(upsert(100, 21, 3.0)));
+    let asked = bench.send(Op::Rebuild);
+    bench.settle();
+    bench.tick();
+    assert_eq!(bench.ask(Op::Rebuild), Some(Reply::Unavailable(Unavailable::Busy)));
+    assert!(bench.facts().archive.marked);
+    bench.run_jobs();
+    bench.pass(Tick::secs(1));
+    let Some(Reply::Rebuilt { generation, records, .. }) = bench.reply(asked) else { panic!("not rebuilt") };
+    assert!(generation > first && records == 21);
+    bench.pass(Tick::secs(1));
+    assert_eq!(generations(&bench), [format!("archive/{generation}")]);
+    assert!(is_idle(&bench));
+}
+
+#[test]
+fn who_reads_the_old_generation_reads_on_and_it_goes_after_that() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=20);
+    let first = rebuilt(&mut bench);
+    let reader = bench.node.reader().expect("a reader");
+    let mut query = reader.start(&Op::search(vec![7.2, 1.0], 2)).expect("a query");
+    let mut io = Reads::default();
+    assert!(query.step(&mut io).is_none() || io.is_waiting());
+    let asked = bench.send(Op::Rebuild);
+    bench.settle();
+    bench.tick();
+    bench.run_jobs();
+    bench.pass(Tick::secs(1));
+    assert!(matches!(bench.reply(asked), Some(Reply::Rebuilt { .. })));
+    bench.pass(Tick::secs(1));
+    assert_eq!(generations(&bench).len(), 2, "the old one is read");
+    assert!(bench.facts().archive.marked, "the rebuild is not over before it is gone");
+    let (Reply::Hits { hits, archive, .. }, _) = finish(&mut *query, &mut io) else { panic!("no hits") };
+    assert_eq!(archive.map(|it| it.generation), Some(first), "a query is answered from one generation");
+    assert_eq!(hits.len(), 2);
+    drop(query);
+    bench.pass(Tick::secs(1));
+    assert_eq!(generations(&bench).len(), 1);
+    assert!(is_idle(&bench));
+}
+
+#[test]
+fn a_job_that_dies_or_lies_leaves_the_old_generation() {
+    for how in [
+        JobEnd::Killed,
+        JobEnd::Failed("out of memory".into()),
+        JobEnd::Done(b"nonsense"[..].into()),
+        JobEnd::Done(Bytes::default()),
+    ] {
+        let mut bench = Bench::new(archiving());
+        fill(&mut bench, 1..=20);
+        let first = rebuilt(&mut bench);
+        let asked = bench.send(Op::Rebuild);
+        bench.settle();
+        bench.tick();
+        let [(job, _)] = std::mem::take(&mut bench.jobs)[..] else { panic!("one job") };
+        bench.end_job(job, how.clone());
+        bench.pass(Tick::secs(1));
+        assert!(matches!(bench.reply(asked), Some(Reply::Unavailable(Unavailable::Disk(_)))), "{how:?}");
+        assert_eq!((bench.facts().archive.generation, generations(&bench).len()), (Some(first), 1), "{how:?}");
+        assert!(is_idle(&bench) && bench.noted("archive.failed"));
+        assert_eq!(found(&mut bench, 7.2, 1, Route::Auto), (vec![(7, 1)], true));
+        rebuilt(&mut bench);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_what_the_job_told_of_is_not_served() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=20);
+    let asked = bench.send(Op::Rebuild);
+    bench.settle();
+    bench.tick();
+    let [(job, spec)] = std::mem::take(&mut bench.jobs).try_into().expect("one job");
+    let how = bench.work(job, &spec);
+    let [path] = generations(&bench).try_into().expect("one file");
+    let mut bytes = bench.disk.bytes(&path);
+    let at = bytes.len() - 200;
+    bytes[at] ^= 4;
+    bench.disk.set(&path, &bytes);
+    bench.end_job(job, how);
+    bench.pass(Tick::secs(1));
+    let answer = bench.reply(asked);
+    assert!(matches!(&answer, Some(Reply::Refused(Refusal::Damaged(words))) if words.contains(&path)), "{answer:?}");
+    assert_eq!((bench.facts().archive.generation, generations(&bench).len()), (None, 0));
+    assert!(is_idle(&bench));
+}
+
+#[test]
+fn a_generation_that_finds_too_little_is_not_served() {
+    let mut config = archiving();
+    config.archive.recall_min_percent = 101;
+    let mut bench = Bench::new(config);
+    fill(&mut bench, 1..=20);
+    assert!(matches!(rebuild(&mut bench), Reply::Refused(Refusal::Damaged(_))));
+    assert!(bench.noted("archive.poor") && bench.facts().archive.generation.is_none());
+}
+
+#[test]
+fn what_takes_more_memory_than_it_may_is_refused_before_anything_is_done() {
+    let rules = archiving().archive;
+    for archive in
+        [ArchiveRules { build_memory_maximum: 100, ..rules }, ArchiveRules { search_memory_maximum: 100, ..rules }]
+    {
+        let mut bench = Bench::new(Config { archive, ..archiving() });
+        fill(&mut bench, 1..=20);
+        let answer = bench.ask(Op::Rebuild);
+        assert!(
+            matches!(&answer, Some(Reply::Refused(Refusal::TooLarge { what, max: 100, .. })) if what.contains("memory_maximum")),
+            "{answer:?}"
+        );
+        assert!(bench.jobs.is_empty() && is_idle(&bench));
+    }
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=20);
+    rebuilt(&mut bench);
+    bench.config.archive.search_memory_maximum = 100;
+    bench.reopen();
+    assert!(bench.noted("archive.too_large") && bench.facts().archive.generation.is_none());
+    assert_eq!(found(&mut bench, 7.2, 1, Route::Auto), (vec![(7, 1)], false));
+}
+
+#[test]
+fn a_rotten_generation_is_served_no_longer_and_nothing_is_lost_by_it() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=20);
+    let first = rebuilt(&mut bench);
+    let path = format!("archive/{first}");
+    let whole = bench.disk.bytes(&path);
+    let mut bytes = whole.clone();
+    (0..bytes.len() / 2).step_by(16).for_each(|at| bytes[at] ^= 1);
+    bench.disk.overwrite(&path, &bytes);
+    assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], false));
+    bench.settle();
+    assert!(bench.noted("archive.damaged") && bench.facts().archive.generation.is_none());
+    let mut bytes = whole;
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    bench.disk.set(&path, &bytes);
+    bench.reopen();
+    assert!(bench.noted("archive.damaged"), "{:?}", bench.notes);
+    assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], false));
+    let second = rebuilt(&mut bench);
+    assert_eq!((bench.facts().archive.generation, generations(&bench).len()), (Some(second), 1));
+}
+
+#[test]
+fn a_mark_that_a_crash_has_left_is_taken_back_whether_it_was_flushed_or_not() {
+    for flushed in [false, true] {
+        let mut bench = Bench::new(archiving());
+        fill(&mut bench, 1..=20);
+        bench.send(Op::Rebuild);
+        bench.settle();
+        bench.tick();
+        assert!(bench.facts().archive.marked && bench.jobs.len() == 1);
+        if flushed {
+            fill(&mut bench, 21..=60);
+            assert!(bench.node.manifest.current().rebuilding);
+        }
+        // The job outlives its node.
+        let [(_, spec)] = std::mem::take(&mut bench.jobs).try_into().expect("one job");
+        bench.reopen();
+        assert!(bench.noted("archive.abandoned") && bench.noted("swap.cleared"), "{:?}", bench.notes);
+        assert!(is_idle(&bench));
+        bench.work(JobId(1), &spec);
+        assert_eq!(
+            (generations(&bench).len(), bench.facts().archive.generation),
+            (1, None),
+            "an orphan publishes nothing"
+        );
+        bench.reopen();
+        assert!(!bench.noted("archive.abandoned") && generations(&bench).is_empty());
+    }
+}
+
+#[test]
+fn no_merge_joins_what_the_generation_stands_for_and_what_it_does_not() {
+    let merging = MergeRules { run_min: 2, tombstones_percent: 100 };
+    let mut bench = Bench::new(Config { flush_records: 4, compaction: merging, ..archiving() });
+    fill(&mut bench, 1..=16);
+    bench.run_jobs();
+    rebuilt(&mut bench);
+    let covered = bench.node.views.newest().covered;
+    fill(&mut bench, 17..=24);
+    for round in 0..6 {
+        bench.run_jobs();
+        bench.pass(Tick::secs(1));
+        let view = bench.node.views.newest();
+        assert!(view.covered <= covered && view.covered < view.segments.len(), "round {round}");
+        assert_eq!(bench.node.manifest.current().archive.map(|base| base.covers as usize), Some(view.covered));
+        drop(view);
+        assert_eq!(found(&mut bench, 20.2, 2, Route::Auto), (vec![(20, 1), (21, 1)], true));
+        assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], true));
+        bench.reopen();
+    }
+}
+
+#[test]
+fn rules_ask_for_rebuilds() {
+    let quiet = archiving().archive;
+    let many = ArchiveRules { rebuild_uncovered: 10, ..quiet };
+    let stale = ArchiveRules { rebuild_stale_percent: 20, ..quiet };
+    let timed = ArchiveRules { rebuild_every_ms: 500, ..quiet };
+    let mut bench = Bench::new(Config { archive: many, ..archiving() });
+    fill(&mut bench, 1..=9);
+    bench.pass(Tick::secs(9));
+    assert!(bench.jobs.is_empty());
+    fill(&mut bench, 10..=10);
+    bench.pass(Tick::secs(1));
+    assert_eq!(bench.jobs.len(), 1, "ten are not in it");
+    bench.run_jobs();
+    bench.pass(Tick::secs(1));
+    assert!(bench.jobs.is_empty() && is_idle(&bench));
+    assert_eq!(bench.facts().archive.records.len(), 10);
+    bench.config.archive = stale;
+    bench.reopen();
+    committed(&bench.commit(upsert(100, 1, 2.0)));
+    bench.pass(Tick::secs(1));
+    assert!(bench.jobs.is_empty(), "a tenth is stale");
+    committed(&bench.commit(delete(101, 2)));
+    bench.pass(Tick::secs(1));
+    assert_eq!(bench.jobs.len(), 1, "a fifth is");
+    bench.run_jobs();
+    bench.pass(Tick::secs(1));
+    bench.config.archive = timed;
+    bench.reopen();
+    bench.pass(Tick::secs(1));
+    bench.run_jobs();
+    bench.pass(Tick::secs(1));
+    assert!(is_idle(&bench));
+    bench.pass(Tick::secs(1));
+    assert!(bench.jobs.is_empty(), "nothing has changed");
+    committed(&bench.commit(upsert(102, 1, 3.0)));
+    bench.pass(Tick::secs(1));
+    assert_eq!(bench.jobs.len(), 1);
+}
+
+#[test]
+fn whatever_call_fails_during_a_rebuild_all_is_found_and_the_next_one_succeeds() {
+    for op in CALLS {
+        for nth in 0..40 {
+            let mut bench = Bench::new(archiving());
+            fill(&mut bench, 1..=20);
+            let first = rebuilt(&mut bench);
+            committed(&bench.commit(upsert(100, 21, 7.1)));
+            bench.disk.fail_after(nth, op, DiskErrorKind::Io);
+            let asked = bench.send(Op::Rebuild);
+            bench.settle();
+            bench.tick();
+            let settle = |bench: &mut Bench| {
+                for _ in 0..6 {
+                    bench.run_jobs();
+                    bench.pass(Tick::secs(1));
+                }
+            };
+            settle(&mut bench);
+            let answer = bench.reply(asked);
+            let all = bench.disk.heal();
+            if bench.halted {
+                bench.reopen();
+            }
+            let clue = format!("{op:?} {nth}: {answer:?} {:?} {:?}", bench.notes, bench.node.rebuild.state());
+            settle(&mut bench);
+            assert!(is_idle(&bench), "{clue}");
+            let no = bench.facts().archive.generation.expect("one is served");
+            assert!(no >= first, "{clue}");
+            assert_eq!(found(&mut bench, 7.2, 2, Route::Auto).0, [(21, 1), (7, 1)], "{clue}");
+            rebuilt(&mut bench);
+            bench.reopen();
+            assert_eq!(generations(&bench).len(), 1, "{clue}");
+            assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(21, 1), (7, 1)], true), "{clue}");
+            if all {
+                break;
+            }
+        }
+    }
+}
