@@ -19,7 +19,10 @@ claims! {
     D5: "D5", "the recovered state is a prefix of commit order that holds every acknowledged commit";
     D6: "D6", "corruption is found, named and never returned as data";
     D7: "D7", "recovery repeated, or crashed and repeated, gives the same state";
+    S1: "S1", "one generation of the archive is served, the one in force; each answer is of one, and no swap takes one away";
+    S2: "S2", "a generation is served only if it is complete and durable; a rebuild ends, and its mark does not outlive it";
     Q1: "Q1", "answers of the exact index are exactly the brute-force answers, sorted";
+    Q2: "Q2", "through the archive most of the nearest are found; all that it does not have, exactly";
     Q3: "Q3", "a deleted record never returns, an old version never ranks, every hit is the record itself";
     Q4: "Q4", "an acknowledged record is found by the next query that should find it";
     B1: "B1", "the breaker changes its state as it may; held writes take effect in their order, none twice, none is forgotten";

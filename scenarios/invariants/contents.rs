@@ -31,7 +31,8 @@ impl<'a> Asked<'a> {
             | Op::Walk { .. }
             | Op::Search { .. }
             | Op::Activate { .. }
-            | Op::Consolidate { .. } => None,
+            | Op::Consolidate { .. }
+            | Op::Rebuild => None,
         });
         let own = (PROPOSALS_FROM..).map(OpId).zip(proposed.values());
         let own = own.map(|(op, transaction)| (transaction.retry, (op, transaction)));

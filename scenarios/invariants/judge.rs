@@ -17,8 +17,9 @@ use stormproof_sim::{
 };
 
 use super::{
+    archive::{self, Archive},
     bulk,
-    claims::{B1, B2, D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
+    claims::{B1, B2, D1, D2, D3, D4, D5, D6, D7, Q1, Q2, Q3, Q4, S2, T1},
     consolidation::Consolidation,
     contents::{self, Asked},
     degradation,
@@ -56,6 +57,7 @@ pub struct MemoryJudge {
     /// The point that it had passed last when it died.
     died_after: &'static str,
     consolidation: Consolidation,
+    archive: Archive,
 }
 
 impl MemoryJudge {
@@ -71,6 +73,7 @@ impl MemoryJudge {
             encore: false,
             died_after: "",
             consolidation: Consolidation::default(),
+            archive: Archive::default(),
         }
     }
 
@@ -120,6 +123,9 @@ impl MemoryJudge {
             findings.check(&D7, "recovered again, it differs", recovery::is_the_same(last, &facts));
         }
         tiers_agree(&facts, findings);
+        self.archive.booted(&facts, was_damaged(delivered), findings);
+        let asked = Asked::of(history, &self.consolidation.proposed, &facts);
+        findings.check(&S2, "a generation is incomplete", archive::is_complete(&facts, reads::live_at(&facts, &asked)));
         self.same_again = true;
         self.consolidation.booted();
         self.last = Some(facts);
@@ -131,6 +137,7 @@ impl MemoryJudge {
             findings.check(&B1, "a held write went astray", degradation::is_legal(last, &facts));
             findings.check(&B2, "a staged load went astray", bulk::is_legal(last, &facts));
         }
+        self.archive.settled(&facts, findings);
         self.consolidation.settled(&facts, findings);
         self.last = Some(facts);
     }
@@ -201,7 +208,7 @@ impl Judge<Engine> for MemoryJudge {
                     self.refused.insert(transaction.retry);
                 }
             }
-            Seen::Noted { .. } => {}
+            Seen::Noted { name, .. } => self.archive.noted(name),
         }
     }
 
@@ -230,7 +237,13 @@ impl Judge<Engine> for MemoryJudge {
         findings.check(&D2, "a record is not what was asked for", contents::are_whole(&facts, &asked));
         let told = contents::refused_left_nothing(&facts, history, &self.refused);
         findings.check(&D4, "a refused transaction is committed", told);
-        let (answers, verdict) = reads::check(history, &facts, &asked);
+        self.archive.ended(&facts, damaged, findings);
+        findings.check(&S2, "a generation is incomplete", archive::is_complete(&facts, reads::live_at(&facts, &asked)));
+        let (reads::Answers { all: answers, recall }, verdict) = reads::check(history, &facts, &asked);
+        if recall.wanted > 0 {
+            findings.reach("the archive was asked");
+            findings.check(&Q2, "too few are found", recall.is_enough());
+        }
         for claim in [&Q1, &Q3, &Q4].into_iter().filter(|_| answers > 0) {
             findings.holds(claim);
         }
@@ -240,6 +253,7 @@ impl Judge<Engine> for MemoryJudge {
         if let Err(wrong) = verdict {
             let (claim, kind, words): (&Claim, _, _) = match wrong {
                 Wrong::Unfounded(words) => (&D5, "an answer shows what was never durable", words),
+                Wrong::Missed(words) => (&Q2, "what the archive does not have is not found", words),
                 Wrong::Inexact(words) => (&Q1, "an answer is not exact", words),
                 Wrong::Outdated(words) => (&Q3, "an answer is outdated", words),
                 Wrong::Late(words) => (&Q4, "an acknowledged commit is not seen", words),

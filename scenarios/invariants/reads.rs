@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stormproof_engine::{
-    memory::{Facts, Hit, Lsn, Op, Outcome, Record, RecordId, Reply, Version},
+    memory::{Completeness, Facts, Hit, Lsn, Op, Outcome, Record, RecordId, Reply, Version},
     vector::{Kernels, Shape},
 };
 use stormproof_sim::check::history::{History, Operation, Outcome as Ended};
@@ -20,6 +20,8 @@ pub enum Wrong {
     Unfounded(String),
     /// It is not what an exact search finds.
     Inexact(String),
+    /// It lacks what the archive's graph is not needed for.
+    Missed(String),
     /// It shows what is not there any more.
     Outdated(String),
     /// It does not show what was acknowledged before it was asked for.
@@ -31,19 +33,60 @@ pub enum Wrong {
 /// The live records and their versions, as of some LSN.
 type State = BTreeMap<RecordId, Version>;
 
+/// What was checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Answers {
+    /// How many answers.
+    pub all: u64,
+    /// What those found for which the archive's graph was asked.
+    pub recall: Recall,
+}
+
+/// How many of the nearest were found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Recall {
+    /// As near as those that were to be found.
+    pub found: u64,
+    /// How many were to be found.
+    pub wanted: u64,
+}
+
+/// A search that keeps so many candidates can find nearly all, in the small graphs that suites build.
+const COMPLEXITY_MIN: u32 = 100;
+
+impl Recall {
+    /// Q2. A single answer says little.
+    pub fn is_enough(self) -> Result<(), String> {
+        if self.wanted < 16 || self.found * 100 >= self.wanted * 80 {
+            return Ok(());
+        }
+        Err(format!("{} of {}", self.found, self.wanted))
+    }
+}
+
 /// Checks every answer of a history. Returns how many there were, and the first that is wrong.
-pub fn check(history: &History<Op, Reply>, facts: &Facts, asked: &Asked<'_>) -> (u64, Result<(), Wrong>) {
+pub fn check(history: &History<Op, Reply>, facts: &Facts, asked: &Asked<'_>) -> (Answers, Result<(), Wrong>) {
     let states = Timeline::of(facts, asked);
-    let mut answers = 0;
+    let mut answers = Answers::default();
     for operation in history.operations() {
         let Ended::Ok { reply, .. } = &operation.outcome else { continue };
         let Some(at) = read_at(reply) else { continue };
-        answers += 1;
-        if let Err(wrong) = check_answer(operation, reply, at, history, facts, asked, &states) {
-            return (answers, Err(wrong));
+        answers.all += 1;
+        match check_answer(operation, reply, at, history, facts, asked, &states) {
+            Ok(Recall { found, wanted }) => {
+                answers.recall.found += found;
+                answers.recall.wanted += wanted;
+            }
+            Err(wrong) => return (answers, Err(wrong)),
         }
     }
     (answers, Ok(()))
+}
+
+/// The live records as of a frame, by id.
+pub fn live_at(facts: &Facts, asked: &Asked<'_>) -> impl Fn(Lsn) -> Vec<(RecordId, Version)> + use<> {
+    let states = Timeline::of(facts, asked);
+    move |lsn| states.at(lsn).iter().map(|(id, version)| (*id, *version)).collect()
 }
 
 /// The LSN that a query was answered at.
@@ -59,7 +102,8 @@ pub fn read_at(reply: &Reply) -> Option<Lsn> {
         | Reply::Queued { .. }
         | Reply::Staged { .. }
         | Reply::Activated { .. }
-        | Reply::Consolidated { .. } => None,
+        | Reply::Consolidated { .. }
+        | Reply::Rebuilt { .. } => None,
     }
 }
 
@@ -71,7 +115,7 @@ fn check_answer(
     facts: &Facts,
     asked: &Asked<'_>,
     states: &Timeline,
-) -> Result<(), Wrong> {
+) -> Result<Recall, Wrong> {
     let id = operation.id;
     if at > facts.lsn {
         return Err(Wrong::Unfounded(format!("{id} was answered at {at:?}; the log ends at {:?}", facts.lsn)));
@@ -85,7 +129,7 @@ fn check_answer(
             if wanted != found {
                 return Err(Wrong::Outdated(format!("{id} at {at:?}: found {found:?}, there was {wanted:?}")));
             }
-            records.iter().try_for_each(|record| genuine(asked, record))
+            records.iter().try_for_each(|record| genuine(asked, record)).map(|()| Recall::default())
         }
         (Op::Range { from, limit }, Reply::Records { records, .. }) => {
             let wanted = state.range(from..).take(*limit as usize).map(|(id, version)| (*id, *version));
@@ -94,36 +138,53 @@ fn check_answer(
                 let (wanted, found): (Vec<_>, Vec<_>) = (wanted.collect(), found.collect());
                 return Err(Wrong::Outdated(format!("{id} at {at:?}: found {found:?}, there was {wanted:?}")));
             }
-            records.iter().try_for_each(|record| genuine(asked, record))
+            records.iter().try_for_each(|record| genuine(asked, record)).map(|()| Recall::default())
         }
         (Op::Walk { from, hops, limit }, Reply::Reached { records, more, .. }) => {
             let all = reachable(state, asked, *from, *hops);
             let cut = all.len() > *limit as usize;
             let wanted = &all[..all.len().min(*limit as usize)];
             if wanted == records && *more == cut {
-                return Ok(());
+                return Ok(Recall::default());
             }
             Err(Wrong::Outdated(format!("{id} at {at:?}: reached {records:?} (more: {more}), there was {all:?}")))
         }
         (Op::Count, Reply::Count { n, .. }) if *n != state.len() as u64 => {
             Err(Wrong::Outdated(format!("{id} counted {n} at {at:?}, there were {}", state.len())))
         }
-        (Op::Search { vector, k }, Reply::Hits { hits, .. }) => {
+        (Op::Search { vector, k, complexity, .. }, Reply::Hits { hits, archive, completeness, .. }) => {
             hits.iter().try_for_each(|hit| genuine(asked, &hit.record))?;
             let outdated = |hit: &&Hit| state.get(&hit.record.id) != Some(&hit.record.version);
             if let Some(hit) = hits.iter().find(outdated) {
                 let (record, now) = (&hit.record, state.get(&hit.record.id));
                 return Err(Wrong::Outdated(format!("{id} at {at:?}: a hit is {record:?}, there was {now:?}")));
             }
-            let wanted = nearest(facts.shape, state, asked, vector, *k as usize);
-            let found: Vec<_> = hits.iter().map(|hit| (hit.record.id, hit.distance.to_bits())).collect();
-            let wanted: Vec<_> = wanted.into_iter().map(|(id, far)| (id, far.to_bits())).collect();
-            if wanted == found {
-                return Ok(());
+            let all = ranked(facts.shape, state, asked, vector);
+            let found: Vec<_> = hits.iter().map(|hit| (hit.record.id, hit.distance)).collect();
+            let answer = Answer { found: &found, all: &all, k: *k as usize };
+            let about = format!("{id} at {at:?}");
+            match (archive, completeness) {
+                (None, Completeness::Full) => answer.is_exact(&about),
+                // Of the rest nothing is said.
+                (None, Completeness::WithoutArchive { built }) => {
+                    answer.has_all_but(&about, |it| states.is_before(it, state, *built))
+                }
+                (Some(searched), _) => {
+                    if searched.built > at {
+                        return Err(Wrong::Unfounded(format!(
+                            "{about}: answered from a generation of {}",
+                            searched.built
+                        )));
+                    }
+                    answer.has_as_many(&about)?;
+                    answer.has_all_but(&about, |it| states.is_before(it, state, searched.built))?;
+                    // What a short list of candidates has missed says nothing.
+                    return Ok(if *complexity >= COMPLEXITY_MIN { answer.recall() } else { Recall::default() });
+                }
             }
-            Err(Wrong::Inexact(format!("{id} at {at:?}: found {found:?}, brute force finds {wanted:?}")))
+            .map(|()| Recall::default())
         }
-        (Op::Count, Reply::Count { .. }) => Ok(()),
+        (Op::Count, Reply::Count { .. }) => Ok(Recall::default()),
         (op, reply) => Err(Wrong::Unfounded(format!("{id} asked {op:?} and was answered {reply:?}"))),
     }
 }
@@ -148,7 +209,7 @@ pub fn shows_the_acknowledged(
 }
 
 /// Every record compared, nearest first, those equally far by id.
-fn nearest(shape: Shape, state: &State, asked: &Asked<'_>, vector: &[f32], k: usize) -> Vec<(RecordId, f32)> {
+fn ranked(shape: Shape, state: &State, asked: &Asked<'_>, vector: &[f32]) -> Vec<(RecordId, f32)> {
     let far = |(id, version): (&RecordId, &Version)| {
         let (_, transaction) = asked.by_retry.get(asked.writers.get(&(*id, *version))?)?;
         let draft = Asked::write(transaction, *id)?;
@@ -156,8 +217,66 @@ fn nearest(shape: Shape, state: &State, asked: &Asked<'_>, vector: &[f32], k: us
     };
     let mut all: Vec<_> = state.iter().filter_map(far).collect();
     all.sort_by(|one, other| one.1.total_cmp(&other.1).then(one.0.cmp(&other.0)));
-    all.truncate(k);
     all
+}
+
+/// What a search has found, and what there was to find.
+struct Answer<'a> {
+    found: &'a [(RecordId, f32)],
+    all: &'a [(RecordId, f32)],
+    k: usize,
+}
+
+impl Answer<'_> {
+    fn nearest(&self) -> &[(RecordId, f32)] {
+        &self.all[..self.all.len().min(self.k)]
+    }
+
+    /// Q1.
+    fn is_exact(&self, about: &str) -> Result<(), Wrong> {
+        if bits(self.found) == bits(self.nearest()) {
+            return Ok(());
+        }
+        let (found, wanted) = (self.found, self.nearest());
+        Err(Wrong::Inexact(format!("{about}: found {found:?}, brute force finds {wanted:?}")))
+    }
+
+    /// Distances are right and in order, and of those records that the graph is not needed for none is missing that is nearer than
+    /// the last that was found.
+    fn has_all_but(&self, about: &str, is_archived: impl Fn(RecordId) -> bool) -> Result<(), Wrong> {
+        let among: Vec<_> =
+            self.all.iter().filter(|one| self.found.iter().any(|hit| hit.0 == one.0)).copied().collect();
+        if bits(&among) != bits(self.found) {
+            return Err(Wrong::Inexact(format!("{about}: found {:?}, which is {among:?}", self.found)));
+        }
+        let is_missing = |(id, far): &&(RecordId, f32)| {
+            let last = self.found.last().filter(|_| self.found.len() >= self.k);
+            let counts = last.is_none_or(|last| (*far, *id) < (last.1, last.0)) && self.k > 0;
+            counts && !is_archived(*id) && !self.found.iter().any(|hit| hit.0 == *id)
+        };
+        match self.all.iter().find(is_missing) {
+            Some(missing) => Err(Wrong::Missed(format!("{about}: found {:?} without {missing:?}", self.found))),
+            None => Ok(()),
+        }
+    }
+
+    /// However bad the graph is, it leads everywhere.
+    fn has_as_many(&self, about: &str) -> Result<(), Wrong> {
+        if self.found.len() == self.nearest().len() {
+            return Ok(());
+        }
+        Err(Wrong::Missed(format!("{about}: found {:?} of {} records", self.found, self.all.len())))
+    }
+
+    fn recall(&self) -> Recall {
+        let Some(worst) = self.nearest().last() else { return Recall::default() };
+        let found = self.found.iter().filter(|hit| hit.1 <= worst.1).count();
+        Recall { found: found as u64, wanted: self.nearest().len() as u64 }
+    }
+}
+
+fn bits(hits: &[(RecordId, f32)]) -> Vec<(RecordId, u32)> {
+    hits.iter().map(|(id, far)| (*id, far.to_bits())).collect()
 }
 
 /// What links lead to, a ring of records after the other.
@@ -183,17 +302,20 @@ fn reachable(state: &State, asked: &Asked<'_>, from: RecordId, hops_max: u32) ->
 /// The states after each frame.
 struct Timeline {
     states: BTreeMap<Lsn, State>,
+    /// Which frame has made a version of a record.
+    written: BTreeMap<(RecordId, Version), Lsn>,
     empty: State,
 }
 
 impl Timeline {
     fn of(facts: &Facts, asked: &Asked<'_>) -> Self {
-        let mut states = BTreeMap::new();
+        let (mut states, mut written) = (BTreeMap::new(), BTreeMap::new());
         let mut state = State::new();
         for (retry, decision) in &facts.decisions {
             let Outcome::Committed { versions, .. } = &decision.outcome else { continue };
             let transaction = asked.by_retry.get(retry).map(|(_, transaction)| *transaction);
             for (id, version) in versions {
+                written.insert((*id, *version), decision.lsn);
                 match transaction.and_then(|transaction| Asked::write(transaction, *id)) {
                     Some(_) => drop(state.insert(*id, *version)),
                     None => drop(state.remove(id)),
@@ -201,7 +323,12 @@ impl Timeline {
             }
             states.insert(decision.lsn, state.clone());
         }
-        Timeline { states, empty: State::new() }
+        Timeline { states, written, empty: State::new() }
+    }
+
+    /// Whether the record is, in that state, as it was written up to a frame.
+    fn is_before(&self, id: RecordId, state: &State, frame: Lsn) -> bool {
+        state.get(&id).and_then(|version| self.written.get(&(id, *version))).is_some_and(|lsn| *lsn <= frame)
     }
 
     fn at(&self, lsn: Lsn) -> &State {

@@ -109,6 +109,9 @@ pub fn is_the_same(before: &Facts, now: &Facts) -> Result<(), String> {
 pub fn has_swept(files: &[String], facts: &Facts) -> Result<(), String> {
     let unnamed = |path: &str| path.starts_with("segments/") && !facts.segments.iter().any(|named| named == path);
     let temporary = |path: &str| path.rsplit_once('.').is_some_and(|(_, last)| last == "tmp");
-    let left: Vec<&str> = files.iter().map(String::as_str).filter(|path| temporary(path) || unnamed(path)).collect();
+    let of_archive =
+        |path: &str| path.strip_prefix("archive/").is_some_and(|no| no.parse().ok() != facts.archive.named);
+    let is_left = |path: &&str| temporary(path) || unnamed(path) || of_archive(path);
+    let left: Vec<&str> = files.iter().map(String::as_str).filter(is_left).collect();
     if left.is_empty() { Ok(()) } else { Err(format!("left after recovery: {}", left.join(" "))) }
 }

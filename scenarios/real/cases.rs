@@ -40,7 +40,7 @@ pub struct Case {
 }
 
 /// All of them.
-pub const CASES: [Case; 6] = [
+pub const CASES: [Case; 7] = [
     Case {
         name: "CE-01",
         hypothesis: "a process killed while it votes recovers to the state before the transaction",
@@ -54,6 +54,13 @@ pub const CASES: [Case; 6] = [
         injection: "a rename fails once, or from some moment on for ever, with a kill while the index is stale",
         criterion: "commits go on; `l1.stale`, then `l1.repaired`, or after a kill the index is made whole by recovery",
         script: ce_02,
+    },
+    Case {
+        name: "CE-03",
+        hypothesis: "killed between a build of the archive and its publication, it recovers with the old generation",
+        injection: "abort at every point of a rebuild; the process that builds is aborted at each of its own; SIGKILL",
+        criterion: "the generation served is whole, and the one in force; all that was acknowledged is found",
+        script: ce_03,
     },
     Case {
         name: "random-kills",
@@ -138,6 +145,7 @@ impl<'a> Run<'a> {
             l1_persist: L1Persist::Delta { merge_after: 4 },
             flush_records: 40,
             merge_run_min: 2,
+            rebuilds: false,
             managers: Vec::new(),
             ledger: LedgerConfig::default(),
             clients: CLIENTS,
@@ -179,6 +187,35 @@ fn ce_01(run: &mut Run<'_>) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// The points that the process passes which builds.
+const BUILDER: &str = "archive.";
+
+fn ce_03(run: &mut Run<'_>) -> Result<(), Trouble> {
+    let setup = Setup { rebuilds: true, ..run.setup() };
+    let (kills, mut spared, mut builders) = (run.kills, Vec::new(), 0);
+    run.lane(setup, |lane| {
+        lane.live(&Blow::None)?;
+        for point in points(|name| name.starts_with("swap.")) {
+            if !abort_at(lane, point, 2)? {
+                spared.push(point);
+            }
+        }
+        for point in points(|name| name.starts_with(BUILDER)) {
+            let armed = format!("{point}=return(kill)");
+            let lived = lane.live(&Blow::Fault { armed, until: None, kill: false })?;
+            if lived.notes.count("archive.failed") > 0 {
+                lane.count_fault("builder killed, node unharmed");
+                builders += 1;
+            }
+            lane.look(&Blow::KillInStorm(Duration::ZERO))?;
+        }
+        (0..kills).try_for_each(|_| kill(lane))
+    })?;
+    run.needs(spared.is_empty(), || format!("no process died at {}", spared.join(", ")));
+    run.needs(builders > 0, || "no process that builds was killed".into());
+    Ok(())
+}
+
 fn random_kills(run: &mut Run<'_>) -> Result<(), Trouble> {
     let usual = run.setup();
     let setups = [
@@ -204,7 +241,8 @@ fn recovery(run: &mut Run<'_>) -> Result<(), Trouble> {
     let mut spared = Vec::new();
     for (setup, of_merges) in [(usual, false), (often, true)] {
         run.lane(setup, |lane| {
-            for point in points(|name| !name.starts_with("commit.") && merging(name) == of_merges) {
+            let rebuilds = |name: &str| name.starts_with("swap.") || name.starts_with(BUILDER);
+            for point in points(|name| !name.starts_with("commit.") && !rebuilds(name) && merging(name) == of_merges) {
                 kill_in_storm(lane)?;
                 if !abort_at(lane, point, 1)? {
                     spared.push(point);

@@ -410,7 +410,7 @@ impl<'a> Lane<'a> {
             keys: KEYS,
             dim: self.setup.dim,
             text_bytes: 0,
-            mix: Mix { bulk: 10, ..Mix::even() },
+            mix: Mix { bulk: 10, rebuild: if self.setup.rebuilds { 8 } else { 0 }, ..Mix::even() },
             managers: self.setup.managers.clone(),
             managers_percent: 30,
         };
@@ -493,7 +493,6 @@ fn await_note(process: &Process, blow: &Blow) -> Result<(), Broken> {
     Ok(())
 }
 
-/// The temporary files under a directory.
 /// Tells a file from another of its name: its number in the file system, and when it was written last.
 type Identity = (u64, i64, i64);
 

@@ -22,7 +22,8 @@ use stormproof_sim::{
 use super::wire::Answer;
 use crate::{
     invariants::{
-        claims::{D1, D2, D3, D4, D5, D6, D7, Q1, Q3, Q4, T1},
+        archive,
+        claims::{D1, D2, D3, D4, D5, D6, D7, Q1, Q2, Q3, Q4, S1, S2, T1},
         contents::{self, Asked, Proposed},
         reads::{self, Wrong},
         recovery::{self, Acknowledged, Known},
@@ -193,7 +194,15 @@ impl Trial {
         let told = contents::refused_left_nothing(facts, history, &BTreeSet::new());
         self.check(&D4, "a refused transaction is committed", told)?;
         self.check(&D4, "a temporary file is left", recovery::has_swept(files, facts))?;
-        if let Some(before) = self.recovered.take() {
+        let served = if facts.archive.generation == facts.archive.named { Ok(()) } else { Err("not the one in force") };
+        self.check(&S1, "the generation served is not the one in force", served)?;
+        let complete = archive::is_complete(facts, reads::live_at(facts, &asked));
+        self.check(&S2, "a generation is incomplete", complete)?;
+        if let Some(mut before) = self.recovered.take() {
+            // What takes back the mark of a rebuild is a frame of its own, and changes nothing else.
+            if before.archive.marked && facts.lsn == before.lsn.next() {
+                before.lsn = facts.lsn;
+            }
             self.check(&D7, "recovered again, it differs", recovery::is_the_same(&before, facts))?;
         }
         self.recovered = Some(facts.clone());
@@ -224,13 +233,14 @@ impl Trial {
     /// No life is left to come: every answer of all lives, against the order of commits that the node remembers.
     pub(super) fn ended(&mut self, facts: &Facts, history: &History<Op, Reply>) -> Result<(), Broken> {
         let asked = Asked::of(history, &NONE_PROPOSED, facts);
-        let (answers, verdict) = reads::check(history, facts, &asked);
+        let (reads::Answers { all: answers, .. }, verdict) = reads::check(history, facts, &asked);
         for claim in [Q1, Q3, Q4] {
             *self.checked.entry(claim.id).or_default() += answers;
         }
         let (claim, kind, result) = match verdict {
             Ok(()) => (Q1, "", Ok(())),
             Err(Wrong::Unfounded(words)) => (D5, "an answer shows what was never durable", Err(words)),
+            Err(Wrong::Missed(words)) => (Q2, "what the archive does not have is not found", Err(words)),
             Err(Wrong::Inexact(words)) => (Q1, "an answer is not exact", Err(words)),
             Err(Wrong::Outdated(words)) => (Q3, "an answer is outdated", Err(words)),
             Err(Wrong::Late(words)) => (Q4, "an acknowledged commit is not seen", Err(words)),

@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use stormproof_engine::memory::{
-    Config, Facts, L1Persist, Ledger, LedgerConfig, LogFormat, MergeRules, Metric, Op, Reply,
+    ArchiveRules, Config, Facts, GraphRules, L1Persist, Ledger, LedgerConfig, LogFormat, MergeRules, Metric, Op, Reply,
 };
 
 /// The longest message: the facts of some ten thousand records.
@@ -29,6 +29,8 @@ pub(super) struct Setup {
     pub(super) l1_persist: L1Persist,
     pub(super) flush_records: usize,
     pub(super) merge_run_min: usize,
+    /// Whether clients ask for rebuilds of the archive.
+    pub(super) rebuilds: bool,
     /// Foreign managers, all of them ledgers.
     pub(super) managers: Vec<String>,
     pub(super) ledger: LedgerConfig,
@@ -48,6 +50,13 @@ impl Setup {
             managers: Ledger::managers(&names, self.ledger),
             flush_records: self.flush_records,
             compaction: MergeRules { run_min: self.merge_run_min, tombstones_percent: 20 },
+            archive: ArchiveRules {
+                graph: GraphRules { degree: 6, complexity: 16, ..GraphRules::default() },
+                search_complexity: 16,
+                // So few links over vectors from chance find what they find.
+                recall_min_percent: 0,
+                ..ArchiveRules::default()
+            },
             inspectable: true,
             ..Config::default()
         }

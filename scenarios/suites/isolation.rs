@@ -102,6 +102,7 @@ fn draw(case: usize, dice: &mut Dice) -> Drawn<Params> {
         activate: 0,
         consolidate: 0,
         bulk: 0,
+        rebuild: 0,
     };
     tuning.think = Span::new(Time::micros(50), Time(0), Time::millis(2));
     let faults = match CASES[case].name {

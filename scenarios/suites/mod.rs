@@ -12,7 +12,9 @@ pub mod isolation;
 pub mod recovery;
 pub mod retry;
 pub mod rot;
+pub mod routes;
 mod single;
+pub mod swap;
 pub mod wal;
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub fn all(vectors: Option<&Arc<Vectors>>) -> Vec<Box<dyn Suite>> {
         Box::new(compaction::suite(vectors.cloned())),
         Box::new(bulk::suite(vectors.cloned())),
         Box::new(consolidate::suite(vectors.cloned())),
+        Box::new(swap::suite(vectors.cloned())),
+        Box::new(routes::suite(vectors.cloned())),
         Box::new(degrade::suite(vectors.cloned())),
         Box::new(rot::suite(vectors.cloned())),
         Box::new(diskfull::suite(vectors.cloned())),

@@ -5,8 +5,8 @@ use std::{ops::RangeInclusive, sync::Arc};
 use serde::{Deserialize, Serialize};
 use stormproof_contract::{Role, Tick};
 use stormproof_engine::memory::{
-    Config, ConsolidationRules, Engine, HealthConfig, KernelChoice, L1Persist, Ledger, LedgerConfig, LogFormat,
-    Managers, MergeRules, Metric, breaker, degrade,
+    ArchiveRules, Config, ConsolidationRules, Engine, GraphRules, HealthConfig, KernelChoice, L1Persist, Ledger,
+    LedgerConfig, LogFormat, Managers, MergeRules, Metric, breaker, degrade,
 };
 use stormproof_sim::{
     check::invariant::Invariant,
@@ -53,6 +53,9 @@ pub struct Params {
     /// By which rules memory is consolidated.
     #[serde(default)]
     pub consolidation: ConsolidationRules,
+    /// By which rules the archive is built, searched and rebuilt.
+    #[serde(default)]
+    pub archive: ArchiveRules,
     /// How many rows of what was flushed the exact index keeps in memory.
     #[serde(default = "l1_rows")]
     pub l1_rows: u64,
@@ -179,6 +182,7 @@ impl Params {
             merge_run_min: *dice.pick(&[2, 4]),
             tombstones_percent: *dice.pick(&[20, 100]),
             consolidation: ConsolidationRules::default(),
+            archive: ArchiveRules::default(),
             l1_rows: *dice.pick(&[0, 3, 8, l1_rows()]),
             cache_bytes: *dice.pick(&[0, 700, 1 << 20]),
             fallback_records: *dice.pick(&[0, 2, 1000]),
@@ -215,6 +219,7 @@ impl Params {
             degrade: self.degrade.config(),
             health: HealthConfig { every: Tick::millis(self.degrade.health_ms), ..HealthConfig::default() },
             consolidation: self.consolidation,
+            archive: self.archive,
             l1_bytes: self.l1_rows * (size_of::<f32>() * dim) as u64,
             cache_bytes: self.cache_bytes,
             fallback_records: self.fallback_records,
@@ -247,6 +252,35 @@ pub(super) fn busy(dice: &mut Dice) -> Params {
     params.habits.clients = params.habits.clients.max(2);
     params.habits.ops_per_client += 6;
     params.habits.mix = Mix { delete: 20, get: 20, search: 20, activate: 10, consolidate: 8, ..params.habits.mix };
+    params
+}
+
+/// A store with an archive of so few links that it is a graph, over more records than others have; its rows leave the index.
+pub(super) fn archiving(dice: &mut Dice) -> Params {
+    let mut params = Params::draw(dice);
+    let graph = GraphRules {
+        degree: dice.between(2, 4) as u32,
+        complexity: dice.between(2, 8) as u32,
+        alpha_percent: *dice.pick(&[100, 120]),
+    };
+    params.archive = ArchiveRules {
+        graph,
+        search_complexity: *dice.pick(&[4, 8, 20]),
+        rerank_min: *dice.pick(&[1, 4, 20]),
+        verify_queries: *dice.pick(&[0, 4]),
+        // What few links find is looked at in the answers.
+        recall_min_percent: 0,
+        rebuild_every_ms: *dice.pick(&[0, 0, 30]),
+        rebuild_uncovered: *dice.pick(&[0, 0, 6]),
+        rebuild_stale_percent: *dice.pick(&[0, 0, 40]),
+        ..ArchiveRules::default()
+    };
+    params.l1_persist = L1Persist::Delta { merge_after: dice.between(1, 6) as u32 };
+    params.flush_records = *dice.pick(&[2, 5, 16, 10_000]);
+    params.l1_rows = *dice.pick(&[0, 3, l1_rows()]);
+    params.habits.keys = dice.between(6, 30);
+    params.habits.clients = params.habits.clients.max(2);
+    params.habits.ops_per_client += 8;
     params
 }
 
@@ -334,6 +368,7 @@ impl Scenario for Single {
             with(&|simpler| simpler.merge_run_min = 0),
             with(&|simpler| simpler.flush_slice_bytes = flush_slice_bytes()),
             with(&|simpler| simpler.consolidation = ConsolidationRules::default()),
+            with(&|simpler| simpler.archive = ArchiveRules::default()),
             with(&|simpler| simpler.l1_rows = l1_rows()),
             with(&|simpler| simpler.cache_bytes = 0),
             with(&|simpler| simpler.fallback_records = 0),

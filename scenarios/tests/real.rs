@@ -47,6 +47,15 @@ fn a_failed_rename_leaves_a_stale_index_that_is_repaired() {
 }
 
 #[test]
+fn a_rebuild_cut_off_anywhere_leaves_a_generation_that_is_whole() {
+    let report = held("CE-03", 1);
+    assert!(kills(&report, Kill::Point) >= 6, "{report}");
+    let tally = &report.cases[0].tally;
+    assert!(tally.faults.contains_key("builder killed, node unharmed"), "{report}");
+    assert!(tally.notes.contains_key("archive.published") && tally.notes.contains_key("archive.abandoned"), "{report}");
+}
+
+#[test]
 fn a_process_killed_at_random_keeps_its_promises() {
     assert!(kills(&held("random-kills", 3), Kill::Moment) >= 3);
 }

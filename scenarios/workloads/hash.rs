@@ -1,7 +1,7 @@
 //! Hashes of operations and replies for the trace: of every number in them, without the detour over text that the
 //! default takes.
 
-use stormproof_engine::memory::{Draft, Link, Op, Record, RecordId, Reply, Transaction, Version};
+use stormproof_engine::memory::{Completeness, Draft, Link, Op, Record, RecordId, Reply, Transaction, Version};
 
 /// A hash of everything that an operation says.
 pub(super) fn op(op: &Op) -> u64 {
@@ -13,7 +13,10 @@ pub(super) fn op(op: &Op) -> u64 {
         Op::Walk { from, hops, limit } => add(add(add(14, from.0), u64::from(*hops)), u64::from(*limit)),
         Op::Activate { ids } => ids.iter().fold(16, |hash, id| add(hash, id.0)),
         Op::Consolidate { pass } => add(17, *pass as u64),
-        Op::Search { vector, k } => components(add(10, u64::from(*k)), vector),
+        Op::Rebuild => 22,
+        Op::Search { vector, k, route, complexity } => {
+            components(add(add(add(10, u64::from(*k)), *route as u64), u64::from(*complexity)), vector)
+        }
     }
 }
 
@@ -50,11 +53,14 @@ pub(super) fn reply(reply: &Reply) -> u64 {
             let reached = |hash, (id, hops): &(RecordId, u32)| add(add(hash, id.0), u64::from(*hops));
             records.iter().fold(add(add(15, at.0), u64::from(*more)), reached)
         }
-        Reply::Hits { at, hits } => {
+        Reply::Rebuilt { generation, built, records } => add(add(add(23, *generation), built.0), *records),
+        Reply::Hits { at, hits, archive, completeness } => {
             let hit = |hash, hit: &stormproof_engine::memory::Hit| {
                 record(add(hash, u64::from(hit.distance.to_bits())), &hit.record)
             };
-            hits.iter().fold(add(4, at.0), hit)
+            let hash = archive.map_or(0, |searched| add(add(24, searched.generation), searched.built.0));
+            let partly = u64::from(*completeness != Completeness::Full);
+            hits.iter().fold(add(add(add(4, at.0), hash), partly), hit)
         }
         Reply::Activated { waiting } => add(18, *waiting),
         Reply::Consolidated { changed, spared } => add(add(19, *changed), *spared),

@@ -12,7 +12,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use stormproof_contract::NodeId;
-use stormproof_engine::memory::{Draft, Link, Op, PINNED, Pass, Read, RecordId, Reply, RetryId, Transaction, Version};
+use stormproof_engine::memory::{
+    Draft, Link, Op, PINNED, Pass, Read, RecordId, Reply, RetryId, Route, Transaction, Version,
+};
 use stormproof_sim::world::{
     dice::Dice,
     stage::{Class, Phase, Workload},
@@ -53,6 +55,9 @@ pub struct Mix {
     /// Load new records, several at a time.
     #[serde(default)]
     pub bulk: u32,
+    /// Ask for a rebuild of the archive. Where somebody does, searches take all routes.
+    #[serde(default)]
+    pub rebuild: u32,
 }
 
 /// What the clients of a run do.
@@ -116,6 +121,7 @@ impl Mix {
             activate: 0,
             consolidate: 0,
             bulk: 0,
+            rebuild: 0,
         }
     }
 }
@@ -216,6 +222,7 @@ impl Clients {
             mix.activate,
             mix.consolidate,
             mix.bulk,
+            mix.rebuild,
         ];
         let keys = self.keys(dice);
         match share(&shares, dice) {
@@ -241,6 +248,7 @@ impl Clients {
                 // Only inserts, so nobody else takes part.
                 (transaction.bulk, transaction.managers) = (true, Vec::new());
             }
+            12 => return Some(Op::Rebuild),
             _ => return Some(self.search(dice)),
         }
         Some(Op::Commit(transaction))
@@ -255,7 +263,12 @@ impl Clients {
     }
 
     fn search(&self, dice: &mut Dice) -> Op {
-        Op::Search { vector: self.nonzero(dice), k: dice.between(1, 8) as u32 }
+        let (vector, k) = (self.nonzero(dice), dice.between(1, 8) as u32);
+        if self.habits.mix.rebuild == 0 {
+            return Op::search(vector, k);
+        }
+        let route = *dice.pick(&[Route::Auto, Route::Auto, Route::Archive, Route::Realtime, Route::Exact]);
+        Op::Search { vector, k, route, complexity: *dice.pick(&[0, 0, 1, 5, 100]) }
     }
 
     /// When all is healed, clients look at everything.
@@ -270,6 +283,7 @@ impl Clients {
             5 => Some(Op::Walk { from: self.key(dice), hops: 100, limit: 1000 }),
             6 if self.habits.mix.consolidate > 0 => Some(Op::Consolidate { pass: Pass::Prune }),
             7 if self.habits.mix.consolidate > 0 => Some(Op::Range { from: RecordId(0), limit: 1000 }),
+            6..10 if self.habits.mix.rebuild > 0 => Some(self.search(dice)),
             _ => None,
         }
     }
@@ -333,7 +347,8 @@ pub fn class(reply: &Reply) -> Class {
         | Reply::Reached { .. }
         | Reply::Hits { .. }
         | Reply::Activated { .. }
-        | Reply::Consolidated { .. } => Class::Done,
+        | Reply::Consolidated { .. }
+        | Reply::Rebuilt { .. } => Class::Done,
         Reply::Conflict(_) | Reply::Refused(_) => Class::NoEffect,
         Reply::Unavailable(_) => Class::TryAgain,
         Reply::Queued { .. } | Reply::Staged { .. } => Class::Pending,
