@@ -211,13 +211,13 @@ impl Writing<'_> {
         Ok(Turn { batches, took, latency })
     }
 
-    /// Commits one record after another.
+    /// Commits one record after another, at least one: on a busy machine a turn may be over before a writer gets to run.
     fn write(&self, ids: impl Iterator<Item = u64>, until: Instant) -> Result<Histogram<u64>, CommitError> {
         let mut latency = histogram();
         for id in ids {
             let op = self.insert(id);
             let asked = Instant::now();
-            if asked >= until {
+            if asked >= until && !latency.is_empty() {
                 break;
             }
             match self.client.call(op)? {

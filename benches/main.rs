@@ -8,6 +8,7 @@ use serde_json::json;
 use stormproof_bench::{
     commit::{self, DIM, Plan, Row},
     machine::{self, Machine},
+    recall::command::{self as recalls, DataSet, Gist, Recall},
     resilience::{self, Cost},
     scan::{HITS, ScanRatio, scan_ratio},
     world::{self, Speed},
@@ -23,11 +24,16 @@ use stormproof_sim::world::span::Time;
 #[derive(Parser)]
 #[command(name = "stormproof-bench", version)]
 struct Cli {
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
     #[command(subcommand)]
     what: What,
+}
+
+/// How measurements are printed that are not written to files.
+#[derive(Clone, Copy, clap::Args)]
+struct Printing {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
@@ -40,6 +46,8 @@ enum What {
         /// What `benches/referees/run.sh` printed on this machine
         #[arg(long, value_name = "FILE")]
         referees: Option<PathBuf>,
+        #[command(flatten)]
+        printing: Printing,
     },
     /// Commits of the real engine on a real disk
     Commit {
@@ -64,6 +72,8 @@ enum What {
         /// How many segments are merged at least; 0: none ever are
         #[arg(long, default_value_t = 4)]
         merge_run_min: usize,
+        #[command(flatten)]
+        printing: Printing,
     },
     /// What each means of resilience costs a commit
     Resilience {
@@ -79,6 +89,8 @@ enum What {
         /// Milliseconds of a turn
         #[arg(long, default_value_t = 1_000)]
         turn_ms: u64,
+        #[command(flatten)]
+        printing: Printing,
     },
     /// Searches of the exact index
     Scan {
@@ -88,6 +100,17 @@ enum What {
         /// Searches, and reads
         #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
         turns: u16,
+        #[command(flatten)]
+        printing: Printing,
+    },
+    /// The archive on a data set: build, recall, latency
+    Recall(Box<Recall>),
+    /// The same on a directory with the files of GIST-1M
+    Gist(Box<Gist>),
+    /// Writes a data set that a package brings as .fvecs, with exact answers
+    Data {
+        #[command(subcommand)]
+        which: DataSet,
     },
 }
 
@@ -101,10 +124,13 @@ fn main() -> ExitCode {
     if let Some(dir) = driver::job_child_dir() {
         return driver::run_job_child(&Engine, &dir);
     }
+    if recalls::is_child() {
+        return recalls::child();
+    }
     let cli = Cli::parse();
     let printed = match &cli.what {
-        What::World { round_trips, referees } => world(cli.json, *round_trips, referees.as_deref()),
-        What::Commit { dir, writers, turns, turn_ms, health_ms, log_format, merge_run_min } => {
+        What::World { round_trips, referees, printing } => world(printing.json, *round_trips, referees.as_deref()),
+        What::Commit { dir, writers, turns, turn_ms, health_ms, log_format, merge_run_min, printing } => {
             let plan = Plan {
                 dir: dir.clone(),
                 writers: writers.clone(),
@@ -117,9 +143,9 @@ fn main() -> ExitCode {
                 },
                 merge_run_min: *merge_run_min,
             };
-            commit(cli.json, &plan)
+            commit(printing.json, &plan)
         }
-        What::Resilience { dir, writers, turns, turn_ms } => {
+        What::Resilience { dir, writers, turns, turn_ms, printing } => {
             let plan = Plan {
                 dir: dir.clone(),
                 writers: vec![*writers],
@@ -129,9 +155,12 @@ fn main() -> ExitCode {
                 log_format: LogFormat::Binary,
                 merge_run_min: 4,
             };
-            resilience(cli.json, &plan)
+            resilience(printing.json, &plan)
         }
-        What::Scan { rows, turns } => scan(cli.json, rows, (*turns).into()),
+        What::Scan { rows, turns, printing } => scan(printing.json, rows, (*turns).into()),
+        What::Recall(asked) => return recalls::recall(asked),
+        What::Gist(asked) => return recalls::gist(asked),
+        What::Data { which } => return recalls::data(which),
     };
     match printed {
         Ok(()) => ExitCode::SUCCESS,
