@@ -53,6 +53,11 @@ impl Pause {
         self.until
     }
 
+    /// How many failures there were.
+    pub(super) fn failures(self) -> u32 {
+        self.failures
+    }
+
     pub(super) fn lengthen(&mut self, now: Tick, first: Tick) {
         self.until = now + Tick(first.0.saturating_mul(1 << self.failures.min(9)));
         self.failures += 1;

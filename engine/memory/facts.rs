@@ -77,6 +77,8 @@ pub struct ArchiveFacts {
     pub generation: Option<u64>,
     /// The generation that the manifest names.
     pub named: Option<u64>,
+    /// Whether that could not be read at boot, and so is not served.
+    pub unread: bool,
     /// The frame as of which the one that is served was built.
     pub built: Lsn,
     /// Its records, by id.
@@ -244,6 +246,7 @@ fn archive(node: &MemoryNode, view: &View) -> ArchiveFacts {
     ArchiveFacts {
         generation: served.map(|archive| archive.name().no.0),
         named: node.manifest.current().archive.map(|base| base.name.no.0),
+        unread: node.rebuild.unread,
         built: served.map_or(Lsn(0), |archive| archive.name().built),
         records: served.map(|archive| archive.records().collect()).unwrap_or_default(),
         marked: view.rebuilding,

@@ -138,6 +138,11 @@ impl MemoryNode {
         (waits && may).then_some(self.flush_pause.until())
     }
 
+    /// How many attempts to flush have failed since one succeeded.
+    pub(super) fn flush_failures(&self) -> u32 {
+        self.flush_pause.failures()
+    }
+
     pub(super) fn is_flushing(&self) -> bool {
         self.flush.as_ref().is_some_and(|flush| matches!(flush.state, State::Writing(_)))
     }

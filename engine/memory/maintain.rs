@@ -25,6 +25,8 @@ pub(super) enum Leftovers {
     L1,
     /// Segments that were merged.
     Segments,
+    /// Generations of the archive that came to nothing.
+    Archive,
 }
 
 impl MemoryNode {
@@ -69,6 +71,7 @@ impl MemoryNode {
             Some(Leftovers::L1) => self.l1.sweep_all(),
             Some(Leftovers::Log) => drop(self.log.sweep(self.manifest.current())),
             Some(Leftovers::Segments) => self.sweep_segments(),
+            Some(Leftovers::Archive) => self.sweep_archive(),
         }
     }
 

@@ -104,15 +104,19 @@ impl Beyond {
     /// Takes what was read, and states what is to be read next. True once all was looked at.
     fn step(&mut self, view: &View, scan: &mut Scan, io: &mut Reads) -> StoreResult<bool> {
         if let Some(graph) = &mut self.graph {
-            match graph.step(view, scan, io) {
+            let compares_all = match graph.step(view, scan, io) {
                 Ok(false) => return Ok(false),
-                Ok(true) => {}
-                Err(error) if error.is_passing() => return Err(error),
-                Err(_) => {
-                    // The ground truth has it all: from its first segment on.
-                    graph.archive().found_damaged();
-                    (self.away, self.searched) = (AwayScan::default(), None);
+                Ok(true) => graph.gave_up(),
+                Err(error) => {
+                    if !error.is_passing() {
+                        graph.archive().found_damaged();
+                    }
+                    true
                 }
+            };
+            if compares_all {
+                // The ground truth has it all, from its first segment on, and the graph has offered nothing.
+                (self.away, self.searched) = (AwayScan::default(), None);
             }
             self.graph = None;
         }
@@ -166,7 +170,7 @@ impl Queries {
                 Ok(()) => Running::Walk { walk: Box::new(Walk::new(&view, *from, *hops, *limit as usize)), view },
                 Err(refusal) => Running::Refused(refusal),
             }),
-            Op::Search { vector, k, route, complexity } => Some(match self.scan(&view, vector, *k) {
+            Op::Search { vector, k, route, complexity } => Some(match self.scan(&view, vector, *k, *complexity) {
                 Ok(scan) => {
                     let beyond = self.beyond(&view, vector, (*k, *complexity), *route);
                     Running::Search { view, scan, beyond, step_rows: self.step_rows }
@@ -176,8 +180,9 @@ impl Queries {
         }
     }
 
-    fn scan(&self, view: &View, vector: &[f32], k: u32) -> Result<Scan, Refusal> {
+    fn scan(&self, view: &View, vector: &[f32], k: u32, complexity: u32) -> Result<Scan, Refusal> {
         self.bound("k", k.into())?;
+        self.bound("complexity", complexity.into())?;
         let bad = |error: vector::VectorError| Refusal::BadVector { id: None, why: error.to_string().into() };
         Scan::new(view.index.clone(), vector, k as usize).map_err(bad)
     }

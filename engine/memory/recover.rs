@@ -17,7 +17,7 @@ use std::{
 use stormproof_contract::{Boot, BootError, Disk, DiskErrorKind, DiskResult, Effect, Effects, Tick};
 
 use super::{
-    archive::{Archive, Rebuild, load_at_boot},
+    archive::{Found, Rebuild, load_at_boot},
     away::{self, segments_away},
     batch::OpenBatch,
     bulk::{Loads, Unnamed},
@@ -79,8 +79,8 @@ struct Replayed {
     votes: BTreeMap<Lsn, store::Digest>,
     /// Whether a rebuild of the archive was under way.
     rebuilding: bool,
-    /// The generation of the archive in force, if it may be served.
-    archive: Option<Arc<Archive>>,
+    /// The generation of the archive in force.
+    archive: Found,
     /// One more than the last transaction's name.
     next_tx: u64,
 }
@@ -155,8 +155,8 @@ impl Opening<'_> {
     fn recover(mut self, mut manifest: ManifestFile) -> Result<MemoryNode, BootError> {
         self.check_shape(manifest.current())?;
         let disk = Arc::clone(&self.boot.disk);
-        let archive = load_at_boot(&*disk, self.boot.config, manifest.current(), &mut self.notes).map_err(failed)?;
-        let (replayed, tail) = self.replay(manifest.current(), archive).map_err(failed)?;
+        let found = load_at_boot(&*disk, self.boot.config, manifest.current(), &mut self.notes);
+        let (replayed, tail) = self.replay(manifest.current(), found).map_err(failed)?;
         let found = l1::list(&*disk).map_err(failed)?;
         check_tail(manifest.current(), &tail, &found).map_err(failed)?;
         // A crash can keep the first manifest and lose a directory that was made before it.
@@ -204,7 +204,7 @@ impl Opening<'_> {
         ))
     }
 
-    fn replay(&self, manifest: &Manifest, archive: Option<Arc<Archive>>) -> StoreResult<(Replayed, Tail)> {
+    fn replay(&self, manifest: &Manifest, archive: Found) -> StoreResult<(Replayed, Tail)> {
         let mut replayed = Replayed { archive, rebuilding: manifest.rebuilding, ..self.nothing() };
         replayed.away = segments_away(manifest.segments.iter().map(|name| name.live), self.boot.config.l1_rows());
         if self.boot.config.trims() {
@@ -245,7 +245,7 @@ impl Opening<'_> {
             unnamed: Unnamed::default(),
             votes: BTreeMap::new(),
             rebuilding: false,
-            archive: None,
+            archive: Found::None,
             next_tx: 0,
         }
     }
@@ -274,12 +274,24 @@ impl Opening<'_> {
         let doubtful = managers.list.iter().flat_map(|(_, manager)| manager.in_doubt()).map(|(tx, _)| tx.0 + 1).max();
         let next_tx = (u64::from(*incarnation) << 32).max(replayed.next_tx).max(doubtful.unwrap_or(0));
         let covered = replayed.covered(manifest.current());
-        let Replayed { records, segments, away, shown, changed, decided, unnamed, rebuilding, archive, .. } = replayed;
+        let Replayed { records, segments, away, shown, changed, decided, unnamed, rebuilding, archive: found, .. } =
+            replayed;
         let (lsn, version_floor, segments) = (log.lsn(), manifest.current().version_floor, segments.into());
         let cache = Arc::new(KeysCache::new(config.cache_bytes));
-        let first =
-            View { lsn, changed, records, version_floor, segments, away, rebuilding, archive, covered, cache, index };
-        let mut rebuild = Rebuild::new(clock.now());
+        let first = View {
+            lsn,
+            changed,
+            records,
+            version_floor,
+            segments,
+            away,
+            rebuilding,
+            archive: found.archive().cloned(),
+            covered,
+            cache,
+            index,
+        };
+        let mut rebuild = Rebuild::new(clock.now(), &found);
         rebuild.stale = first.stale_in_archive();
         let views = Arc::new(Published::new(first));
         let fallback = Arc::new(Fallback::new(config.fallback_records, config.degrade.breaker, clock));
@@ -363,7 +375,7 @@ impl Opening<'_> {
 impl Replayed {
     /// Of how many segments, the oldest, the generation has all that counts.
     fn covered(&self, manifest: &Manifest) -> usize {
-        let base = manifest.archive.filter(|_| self.archive.is_some());
+        let base = manifest.archive.filter(|_| self.archive.archive().is_some());
         base.map_or(0, |base| base.covers as usize)
     }
 

@@ -11,14 +11,18 @@ pub struct Archive {
     last: ArchiveFacts,
     /// The last frame, then.
     lsn: Lsn,
-    /// Whether a search, or a boot, was said to have found a generation damaged.
+    /// The newest generation that was ever served.
+    newest: Option<u64>,
+    /// Whether a search, or a boot, was said to have found a generation damaged; and whether that is the one that was served last.
     noted_damage: bool,
+    dropped: bool,
 }
 
 impl Archive {
     /// The node has noted something.
     pub fn noted(&mut self, name: &str) {
         self.noted_damage |= name == "archive.damaged";
+        self.dropped |= name == "archive.damaged";
     }
 
     /// The node has settled.
@@ -31,6 +35,9 @@ impl Archive {
             } else {
                 "a generation is served"
             });
+        }
+        if facts.archive.generation.is_some() {
+            (self.newest, self.dropped) = (self.newest.max(facts.archive.generation), false);
         }
         (self.last, self.lsn) = (facts.archive.clone(), facts.lsn);
     }
@@ -62,18 +69,16 @@ impl Archive {
         findings.check(&S2, "a rebuild does not end", if over { Ok(()) } else { Err(words()) });
     }
 
-    /// S1: what is served is what the manifest names, and never older than before, unless it is damaged.
+    /// S1: what is served is what the manifest names, and never older than before, unless it is damaged, or could not be read.
     fn is_one(&self, now: &ArchiveFacts) -> Result<(), String> {
-        let dropped = now.generation.is_none() && self.noted_damage;
-        if now.generation != now.named && !dropped {
+        let excused = now.generation.is_none() && (self.dropped || now.unread);
+        if now.generation != now.named && !excused {
             return Err(format!("it serves {:?}, the manifest names {:?}", now.generation, now.named));
         }
-        match self.last.generation {
-            Some(last) if now.generation.is_none_or(|now| now < last) && !dropped => {
-                Err(format!("it served {last}, it serves {:?}", now.generation))
-            }
-            _ => Ok(()),
+        if now.generation < self.newest && !excused {
+            return Err(format!("it served {:?}, it serves {:?}", self.newest, now.generation));
         }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`rules`] | by which rules it is built, searched and rebuilt |
 //! | `build` | makes a generation, as a job |
+//! | `serve` | which generation is served, from when on and how long |
 //! | `served` | a generation that is searched |
 //! | `search` | searching one |
 //!
@@ -33,6 +34,7 @@
 mod build;
 mod rules;
 mod search;
+mod serve;
 mod served;
 
 use std::sync::{Arc, Weak};
@@ -41,23 +43,27 @@ use stormproof_contract::{Effects, JobEnd, JobId, RequestId, Tick};
 
 use self::build::{Outcome, Plan, Progress, Task};
 pub use self::rules::ArchiveRules;
-pub(super) use self::{build::BuildJob, search::ArchiveScan, served::Archive};
+pub(super) use self::{
+    build::BuildJob,
+    search::ArchiveScan,
+    serve::{Found, load_at_boot},
+    served::Archive,
+};
 use super::{
     batch::{Fate, Joined},
     compact::Pause,
-    config::Config,
+    maintain::Leftovers,
     node::MemoryNode,
     op::{Refusal, Reply, Unavailable},
-    view::View,
 };
 use crate::{
-    ids::{Lsn, RecordId},
+    ids::Lsn,
     protocol::swap::{Input, Output, State, Swap},
     store::{
         self, RetryId, StoreResult,
         archive::{self, GenerationName, GenerationNo, Loading},
         compact::Sources,
-        manifest::{ArchiveBase, SEGMENTS_MAX},
+        manifest::SEGMENTS_MAX,
     },
     vector::graph,
 };
@@ -68,8 +74,10 @@ pub(super) const POINTS: [&str; 6] =
 
 /// Blocks of a generation that are read between two batches: 4 MiB.
 const LOAD_BLOCKS: usize = 64;
-/// Records whose rows leave the exact index between two batches.
-const TRIM_RECORDS: usize = 4096;
+/// A rebuild is given up after so many flushes in a row that failed.
+const FLUSHES_MAX: u32 = 3;
+/// The most records that a new generation is asked for.
+const QUESTIONS_MAX: u32 = 10_000;
 /// Names of the transactions that mark a rebuild begin with this.
 const RETRY_PREFIX: u128 = 0x4152_4348_u128 << 96;
 
@@ -95,6 +103,10 @@ pub(super) struct Rebuild {
     pause: Pause,
     /// The next of the generation's records whose row may have to leave the exact index; `None` once all did.
     trim: Option<usize>,
+    /// When the manifest is to name none any more: the one that it names is damaged.
+    unname_at: Option<Tick>,
+    /// Whether the one that it names could not be read at boot.
+    pub(super) unread: bool,
     /// When one began last, and the last change that it has seen.
     begun: Tick,
     seen: Lsn,
@@ -119,8 +131,11 @@ struct Attempt {
 
 impl Rebuild {
     /// Of a node that starts now, whose log says whether a rebuild was under way.
-    pub(super) fn new(now: Tick) -> Rebuild {
-        Rebuild { begun: now, ..Rebuild::default() }
+    /// What of the generation that the manifest names was found at boot.
+    pub(super) fn new(now: Tick, found: &Found) -> Rebuild {
+        let seen = found.archive().map_or(Lsn(0), |archive| archive.name().built);
+        let (unread, damaged) = (matches!(found, Found::Unread), matches!(found, Found::Damaged));
+        Rebuild { begun: now, seen, unread, unname_at: damaged.then_some(now), ..Rebuild::default() }
     }
 
     /// How far it is.
@@ -230,8 +245,15 @@ impl MemoryNode {
         if found_damaged || (self.rebuild.trim.is_some() && self.is_well()) {
             return Some(Tick(0));
         }
+        let unname = self.rebuild.unname_at;
+        let swap = self.swap_due();
+        [unname, swap].into_iter().flatten().min()
+    }
+
+    fn swap_due(&self) -> Option<Tick> {
         match self.rebuild.swap.state() {
             State::Idle => self.is_well().then(|| self.next_rebuild()).flatten(),
+            State::Sourcing if self.cannot_source() => Some(Tick(0)),
             State::Sourcing if self.rebuild.wants_flush(self.manifest.current().flushed.lsn) => self.flush_wanted(),
             // What was loaded gets its name at a time of its own, and a flush ends at one.
             State::Sourcing => self.can_build().then_some(Tick(0)),
@@ -245,6 +267,7 @@ impl MemoryNode {
     /// Does what is due. No batch may be open.
     pub(super) fn go_on_rebuilding(&mut self, out: &mut Effects<Reply>) {
         self.drop_damaged(out);
+        self.unname_damaged();
         self.trim_rows();
         let now = self.clock.now();
         match self.rebuild.swap.state() {
@@ -254,7 +277,7 @@ impl MemoryNode {
                         self.step_swap(Input::Trigger, out);
                     } else {
                         out.note("archive.too_large", &[("records", self.views.newest().index.len() as u64)]);
-                        self.rebuild.seen = self.views.newest().changed;
+                        (self.rebuild.seen, self.rebuild.begun) = (self.views.newest().changed, now);
                     }
                 }
             }
@@ -286,8 +309,12 @@ impl MemoryNode {
                 }
             }
         }
+        if let Some(answer) = &self.rebuild.answer {
+            // At once: to take the mark back may take as long as the disk takes no writes.
+            self.rebuild.asked.drain(..).for_each(|id| out.reply(id, answer.clone()));
+        }
         if self.rebuild.swap.state() == State::Idle {
-            self.tell_of_rebuild(out);
+            self.note_end_of_rebuild(out);
         }
     }
 
@@ -309,6 +336,8 @@ impl MemoryNode {
             Output::Discard => {
                 self.rebuild.attempt = None;
                 self.sweep_archive();
+                // What could not be removed now, since it is in doubt what is named.
+                self.leftovers.push_back(Leftovers::Archive);
                 None
             }
             Output::Clear => self.mark(false),
@@ -369,16 +398,18 @@ impl MemoryNode {
             self.fail_rebuild(Reply::Unavailable(Unavailable::Degraded));
             return self.step_swap(Input::Failed, out);
         }
-        let flushed = self.manifest.current().flushed.lsn;
-        if self.rebuild.wants_flush(flushed) {
-            if self.views.newest().segments.len() >= SEGMENTS_MAX {
-                // Nothing can be flushed before some are merged.
-                self.fail_rebuild(Reply::Unavailable(Unavailable::Busy));
-                self.step_swap(Input::Failed, out);
-            }
-        } else if self.can_build() {
+        if self.cannot_source() {
+            self.fail_rebuild(Reply::Unavailable(Unavailable::Busy));
+            self.step_swap(Input::Failed, out);
+        } else if self.can_build() && !self.rebuild.wants_flush(self.manifest.current().flushed.lsn) {
             self.step_swap(Input::Done, out);
         }
+    }
+
+    /// Whether what it waits for is not going to be flushed soon: flushes fail, or nothing can be before some segments are merged.
+    fn cannot_source(&self) -> bool {
+        let waits = self.rebuild.wants_flush(self.manifest.current().flushed.lsn);
+        waits && (self.flush_failures() > FLUSHES_MAX || self.views.newest().segments.len() >= SEGMENTS_MAX)
     }
 
     /// Whether the manifest names all that there is to be built of.
@@ -403,7 +434,7 @@ impl MemoryNode {
             shape: self.shape,
             kernels: self.config.kernels,
             graph: rules.graph,
-            questions: rules.verify_queries,
+            questions: rules.verify_queries.min(QUESTIONS_MAX),
             complexity: rules.search_complexity,
         };
         let sources = Sources { log: self.l1.log, components: self.l1.components, names };
@@ -416,7 +447,7 @@ impl MemoryNode {
     /// About how many bytes a generation of all records takes on the disk.
     fn bytes_of_archive(&self) -> u64 {
         let records = self.views.newest().index.len() as u64;
-        let rows = records.saturating_mul(4096.max(5 * self.shape.dim.get() as u64));
+        let rows = records.saturating_mul(archive::stride(self.l1.components));
         rows.saturating_add(graph::bytes_needed_to_search(records, self.shape, self.config.archive.graph))
     }
 
@@ -450,7 +481,7 @@ impl MemoryNode {
         let Some(attempt) = &mut self.rebuild.attempt else { return };
         match attempt.ended.take() {
             None => {}
-            Some(Ok((_, recall))) if recall < self.config.archive.recall_min_percent * 100 => {
+            Some(Ok((_, recall))) if recall < self.config.archive.recall_min_percent.saturating_mul(100) => {
                 out.note("archive.poor", &[("recall", recall.into())]);
                 let words = format!("it finds {recall} of 10,000 that it has to find: archive.graph has to be larger");
                 self.rebuild_failed(Reply::Refused(Refusal::Damaged(words.into())), out);
@@ -474,6 +505,12 @@ impl MemoryNode {
         let attempt = self.rebuild.attempt.as_mut().expect("there is one to load");
         let name = attempt.made.as_ref().expect("it was made");
         match Loading::open(&*self.disk, self.l1.log, name, self.l1.components) {
+            Ok(loading) if loading.bytes() > self.config.archive.search_memory_maximum => {
+                let (found, max) = (loading.bytes(), self.config.archive.search_memory_maximum);
+                let what = "archive.search_memory_maximum".into();
+                self.fail_rebuild(Reply::Refused(Refusal::TooLarge { what, found, max }));
+                Input::Failed
+            }
             Ok(loading) => {
                 attempt.loading = Some(Box::new(loading));
                 Input::Done
@@ -509,101 +546,14 @@ impl MemoryNode {
         Ok(true)
     }
 
-    /// Has the manifest name what was loaded, and serves it.
-    fn publish_archive(&mut self, out: &mut Effects<Reply>) -> Input {
-        let attempt = self.rebuild.attempt.as_ref().expect("there is one to publish");
-        let archive = Arc::clone(attempt.loaded.as_ref().expect("it was loaded"));
-        let (name, covers) = (*archive.name(), attempt.covers);
-        if self.manifest.install(|it| it.archive = Some(ArchiveBase { name, covers: covers as u32 })).is_err() {
-            return self.not_now();
-        }
-        // Nothing below can fail: an error at a point has nothing to befall.
-        let _ = self.disk.point(POINTS[4]);
-        self.rebuild.attempt = None;
-        let view = self.views.newest();
-        self.rebuild.old = view.archive.as_ref().map(Arc::downgrade).unwrap_or_default();
-        let next = View { archive: Some(archive), covered: covers, ..View::clone(&view) };
-        drop(view);
-        self.rebuild.stale = next.stale_in_archive();
-        self.views.publish(next);
-        self.rebuild.pause = Pause::default();
-        self.rebuild.trim = self.config.trims().then_some(0);
-        self.rebuild.answer = Some(Reply::Rebuilt { generation: name.no.0, built: name.built, records: name.records });
-        out.note("archive.published", &[("generation", name.no.0), ("records", name.records)]);
-        let answer = self.rebuild.answer.clone().expect("set above");
-        self.rebuild.asked.drain(..).for_each(|id| out.reply(id, answer.clone()));
-        Input::Done
-    }
-
-    /// Has some rows leave the exact index that the graph finds as well.
-    fn trim_rows(&mut self) {
-        let Some(next) = self.rebuild.trim else { return };
-        let view = self.views.newest();
-        let Some(archive) = &view.archive else {
-            self.rebuild.trim = None;
-            return;
-        };
-        let mut after = View::clone(&view);
-        // From now on a search that compares everything reads these segments.
-        after.away = after.away.max(after.covered);
-        let mut nodes = archive.records().skip(next).take(TRIM_RECORDS).peekable();
-        let more = nodes.peek().is_some();
-        for (id, version) in nodes {
-            if after.index.get(id).is_some_and(|row| row.version == version) && view.records.get(id).is_none() {
-                after.index.send_away(id, version);
-            }
-        }
-        self.rebuild.trim = more.then_some(next + TRIM_RECORDS);
-        self.views.publish(after);
-    }
-
-    /// Removes the generation before, once nobody reads it.
-    fn drain(&mut self) -> Input {
-        if self.rebuild.old.strong_count() > 0 || !self.manifest.is_certain() {
-            return self.not_now();
-        }
-        self.sweep_archive();
-        Input::Done
-    }
-
-    /// Tells whoever waits how the rebuild has ended, which is over.
-    fn tell_of_rebuild(&mut self, out: &mut Effects<Reply>) {
+    /// Whoever waited was told how it has ended.
+    fn note_end_of_rebuild(&mut self, out: &mut Effects<Reply>) {
         let Some(answer) = self.rebuild.answer.take() else { return };
         if !matches!(answer, Reply::Rebuilt { .. }) {
             out.note("archive.failed", &[]);
             self.rebuild.pause.lengthen(self.clock.now(), self.config.again_after);
             self.rebuild.seen = Lsn(0);
         }
-        self.rebuild.asked.drain(..).for_each(|id| out.reply(id, answer.clone()));
-    }
-
-    /// Serves a generation no longer that a search has found to be damaged.
-    fn drop_damaged(&mut self, out: &mut Effects<Reply>) {
-        let view = self.views.newest();
-        let Some(archive) = view.archive.as_ref().filter(|archive| archive.is_damaged()) else { return };
-        out.note("archive.damaged", &[("generation", archive.name().no.0)]);
-        self.views.publish(View { archive: None, covered: 0, ..View::clone(&view) });
-        (self.rebuild.trim, self.rebuild.stale, self.rebuild.seen) = (None, 0, Lsn(0));
-    }
-
-    /// Removes generations that no manifest names and nobody makes. What cannot be removed is left: nothing believes it.
-    pub(super) fn sweep_archive(&self) {
-        if !self.manifest.is_certain() {
-            return;
-        }
-        let Ok(found) = archive::list(&*self.disk) else { return };
-        let making = self.rebuild.attempt.as_ref().map(|attempt| attempt.no.path());
-        let counts = |path: &String| self.manifest.current().names_generation(path) || making.as_ref() == Some(path);
-        for path in found.iter().filter(|path| !counts(path)) {
-            let _ = self.disk.remove(path);
-        }
-    }
-
-    /// Counts which of the generation's records a commit has changed.
-    pub(super) fn saw_changes(&mut self, before: &View, changed: impl Iterator<Item = RecordId>) {
-        let Some(archive) = &before.archive else { return };
-        let stale = changed.filter(|id| before.index.version(*id).is_some_and(|version| archive.has(*id, version)));
-        self.rebuild.stale += stale.count() as u64;
     }
 
     /// Takes back the mark that a recovery has found.
@@ -614,52 +564,5 @@ impl MemoryNode {
         self.rebuild.swap.step(Input::NotNow, &mut todo);
         self.rebuild.again_at = Some(Tick(0));
         out.note("archive.abandoned", &[]);
-    }
-}
-
-impl View {
-    /// How many of the generation's records are not there in that version.
-    pub(super) fn stale_in_archive(&self) -> u64 {
-        let Some(archive) = &self.archive else { return 0 };
-        let mut live = self.index.versions().peekable();
-        let is_there = |(id, version): (RecordId, _)| {
-            while live.next_if(|known| known.0 < id).is_some() {}
-            live.peek() == Some(&(id, version))
-        };
-        let fresh = archive.records().map(is_there).filter(|is_there| *is_there).count();
-        archive.name().records - fresh as u64
-    }
-}
-
-/// Reads the generation in force at a boot. `None` if it may not be served: it is damaged, or larger than it may be.
-pub(super) fn load_at_boot(
-    disk: &dyn stormproof_contract::Disk,
-    config: &Config,
-    manifest: &store::manifest::Manifest,
-    out: &mut Effects<Reply>,
-) -> StoreResult<Option<Arc<Archive>>> {
-    let Some(base) = &manifest.archive else { return Ok(None) };
-    let shape = config.shape().expect("the configuration was checked");
-    let generation = ("generation", base.name.no.0);
-    let read = || {
-        let mut loading = Loading::open(disk, manifest.log, &base.name, manifest.components)?;
-        if loading.bytes() > config.archive.search_memory_maximum {
-            return Ok(None);
-        }
-        while !loading.step(LOAD_BLOCKS)? {}
-        let (generation, parts) = loading.finish()?;
-        Archive::of_parts(generation, parts, shape, config.kernels()).map(Some)
-    };
-    match read() {
-        Ok(Some(archive)) => Ok(Some(Arc::new(archive))),
-        Ok(None) => {
-            out.note("archive.too_large", &[generation]);
-            Ok(None)
-        }
-        Err(error) if error.is_passing() => Err(error),
-        Err(_) => {
-            out.note("archive.damaged", &[generation]);
-            Ok(None)
-        }
     }
 }

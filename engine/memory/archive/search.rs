@@ -2,7 +2,8 @@
 //! compared like any other row.
 //!
 //! The graph knows what was there when it was built. A candidate counts only if the view has that version of the record, and not
-//! its row, which was compared already. If too few of them do, the list of candidates is made longer.
+//! its row, which was compared already. If too few of them do, the list of candidates is made longer, and if that does not help, everything
+//! is compared instead.
 
 use std::sync::Arc;
 
@@ -17,14 +18,20 @@ use crate::{
 
 /// Nodes that a search goes to before it lets others run.
 const STEP_NODES: usize = 64;
+/// By how much a list of candidates is made longer, and how often at most. Beyond that to compare everything is less work.
+const LONGER: usize = 4;
+const LONGER_MAX: u32 = 2;
 
 /// A search on its way. See the file's description.
 pub(in crate::memory) struct ArchiveScan {
     archive: Arc<Archive>,
     query: Box<[f32]>,
-    k: usize,
     width: usize,
     reads: usize,
+    /// How often the list was made longer.
+    longer: u32,
+    /// Whether too little of what is near is still there.
+    gave_up: bool,
     at: At,
 }
 
@@ -40,17 +47,22 @@ impl ArchiveScan {
     pub(in crate::memory) fn new(
         archive: &Arc<Archive>,
         query: &[f32],
-        (k, complexity): (u32, u32),
+        asked: (u32, u32),
         rules: &ArchiveRules,
     ) -> ArchiveScan {
-        let (width, reads) = rules.of_search(k, complexity);
+        let (width, reads) = rules.of_search(asked.0, asked.1);
         let search = archive.search(query, width);
         let (archive, query) = (Arc::clone(archive), query.into());
-        ArchiveScan { archive, query, k: k as usize, width, reads, at: At::Walking(Box::new(search)) }
+        ArchiveScan { archive, query, width, reads, longer: 0, gave_up: false, at: At::Walking(Box::new(search)) }
     }
 
     pub(in crate::memory) fn archive(&self) -> &Arc<Archive> {
         &self.archive
+    }
+
+    /// Whether it has offered nothing, since too little of what is near is still there: whoever asks has to compare everything.
+    pub(in crate::memory) fn gave_up(&self) -> bool {
+        self.gave_up
     }
 
     /// Takes what was read, and states what is to be read next. True once it has nothing more to offer.
@@ -67,9 +79,14 @@ impl ArchiveScan {
                     view.index.version(id) == Some(version)
                 };
                 let current = found.iter().filter(is_current).count();
-                if current < self.k && found.len() == self.width && found.len() < self.archive.generation.len() {
+                if current < self.reads && found.len() == self.width && found.len() < self.archive.generation.len() {
                     // Too many of them are of the past.
-                    self.width = self.width.saturating_mul(4);
+                    if self.longer == LONGER_MAX {
+                        self.gave_up = true;
+                        return Ok(true);
+                    }
+                    self.longer += 1;
+                    self.width = self.width.saturating_mul(LONGER);
                     self.at = At::Walking(Box::new(self.archive.search(&self.query, self.width)));
                     return Ok(false);
                 }

@@ -1,6 +1,6 @@
 //! The archive: what is found through it, and what becomes of a rebuild whatever fails on the way.
 
-use stormproof_contract::DiskErrorKind;
+use stormproof_contract::{DiskErrorKind, DiskOp};
 
 use super::*;
 
@@ -241,27 +241,101 @@ fn what_takes_more_memory_than_it_may_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn a_rotten_generation_is_served_no_longer_and_nothing_is_lost_by_it() {
+fn a_generation_whose_rows_are_rotten_is_served_and_named_no_longer_and_nothing_is_lost_by_it() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=20);
+    let path = format!("archive/{}", rebuilt(&mut bench));
+    let mut bytes = bench.disk.bytes(&path);
+    (0..bytes.len() / 2).step_by(16).for_each(|at| bytes[at] ^= 1);
+    bench.disk.overwrite(&path, &bytes);
+    bench.disk.fail_next(DiskOp::Rename, DiskErrorKind::Io);
+    assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], false));
+    assert_eq!(generations(&bench).len(), 1, "it is in doubt what is named");
+    assert!(bench.noted("archive.damaged") && bench.facts().archive.generation.is_none());
+    bench.pass(Tick::secs(1));
+    assert_eq!((bench.facts().archive.named, generations(&bench).len()), (None, 0));
+    bench.reopen();
+    assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], false));
+    let second = rebuilt(&mut bench);
+    assert_eq!((bench.facts().archive.generation, generations(&bench).len()), (Some(second), 1));
+}
+
+#[test]
+fn a_generation_that_a_boot_finds_damaged_is_named_no_longer_and_one_that_it_cannot_read_waits() {
     let mut bench = Bench::new(archiving());
     fill(&mut bench, 1..=20);
     let first = rebuilt(&mut bench);
-    let path = format!("archive/{first}");
-    let whole = bench.disk.bytes(&path);
-    let mut bytes = whole.clone();
-    (0..bytes.len() / 2).step_by(16).for_each(|at| bytes[at] ^= 1);
-    bench.disk.overwrite(&path, &bytes);
+    bench.disk.fail_on(DiskOp::Open, "archive/", DiskErrorKind::Io);
+    bench.reopen();
+    assert!(bench.noted("archive.unread") && bench.facts().archive.generation.is_none());
     assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], false));
-    bench.settle();
-    assert!(bench.noted("archive.damaged") && bench.facts().archive.generation.is_none());
-    let mut bytes = whole;
+    bench.reopen();
+    assert_eq!(bench.facts().archive.generation, Some(first));
+    let path = format!("archive/{first}");
+    let mut bytes = bench.disk.bytes(&path);
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     bench.disk.set(&path, &bytes);
     bench.reopen();
     assert!(bench.noted("archive.damaged"), "{:?}", bench.notes);
+    assert_eq!((bench.facts().archive.named, generations(&bench).len()), (None, 0));
     assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], false));
-    let second = rebuilt(&mut bench);
-    assert_eq!((bench.facts().archive.generation, generations(&bench).len()), (Some(second), 1));
+}
+
+#[test]
+fn a_generation_that_cannot_be_read_is_asked_for_nothing_and_the_segments_answer() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=20);
+    rebuilt(&mut bench);
+    bench.disk.fail_on(DiskOp::Read, "archive/", DiskErrorKind::Io);
+    assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], false));
+    assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], true), "it can be read again");
+}
+
+#[test]
+fn where_nearly_all_was_changed_everything_is_compared() {
+    let mut config = archiving();
+    (config.archive.search_complexity, config.archive.rerank_min) = (2, 2);
+    config.flush_records = 100;
+    let mut bench = Bench::new(config);
+    fill(&mut bench, 1..=90);
+    rebuilt(&mut bench);
+    (1..=89).for_each(|id| drop(bench.commit(upsert(u128::from(id) + 1000, id, id as f32 + 500.0))));
+    assert_eq!(found(&mut bench, 3.2, 2, Route::Auto), (vec![(90, 1), (1, 2)], false));
+}
+
+#[test]
+fn who_asks_hears_of_a_failure_though_the_mark_cannot_be_taken_back_yet() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=20);
+    let asked = bench.send(Op::Rebuild);
+    bench.settle();
+    bench.tick();
+    let [(job, _)] = std::mem::take(&mut bench.jobs)[..] else { panic!("one job") };
+    bench.disk.fail_next(DiskOp::Open, DiskErrorKind::Io);
+    bench.end_job(job, JobEnd::Killed);
+    assert!(matches!(bench.reply(asked), Some(Reply::Unavailable(Unavailable::Disk(_)))));
+    assert!(bench.facts().archive.marked);
+    bench.pass(Tick::secs(1));
+    assert!(is_idle(&bench));
+}
+
+#[test]
+fn a_rebuild_waits_for_its_flush_no_longer_than_for_some_that_fail() {
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=10);
+    for _ in 0..5 {
+        bench.disk.fail_on(DiskOp::Open, "segments/", DiskErrorKind::NoSpace);
+    }
+    let asked = bench.send(Op::Rebuild);
+    bench.settle();
+    bench.tick();
+    (0..9).for_each(|_| bench.pass(Tick::secs(1)));
+    assert_eq!(bench.reply(asked), Some(Reply::Unavailable(Unavailable::Busy)));
+    bench.disk.heal();
+    (0..3).for_each(|_| bench.pass(Tick::secs(9)));
+    assert!(is_idle(&bench));
+    rebuilt(&mut bench);
 }
 
 #[test]
@@ -394,4 +468,40 @@ fn whatever_call_fails_during_a_rebuild_all_is_found_and_the_next_one_succeeds()
             }
         }
     }
+}
+
+#[test]
+fn a_store_without_records_has_an_archive_of_none() {
+    let mut bench = Bench::new(archiving());
+    rebuilt(&mut bench);
+    assert_eq!(found(&mut bench, 1.0, 3, Route::Auto), (vec![], true));
+    fill(&mut bench, 1..=3);
+    bench.reopen();
+    assert_eq!(found(&mut bench, 1.2, 2, Route::Auto), (vec![(1, 1), (2, 1)], true));
+}
+
+#[test]
+fn a_generation_is_good_to_verify_and_a_damaged_one_is_a_cache_that_is_made_again() {
+    use super::super::verify::{State, verify};
+    let mut bench = Bench::new(archiving());
+    fill(&mut bench, 1..=20);
+    let path = format!("archive/{}", rebuilt(&mut bench));
+    let state_of = |disk: &Arc<TestDisk>| {
+        let checked = verify(&(Arc::clone(disk) as Arc<dyn Disk>)).expect("the disk works");
+        checked.into_iter().find(|file| *file.path == *path).map(|file| file.state)
+    };
+    assert_eq!(state_of(&bench.disk), Some(State::Good));
+    let bytes = bench.disk.bytes(&path);
+    for at in [3, bytes.len() / 2, bytes.len() - 3] {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 2;
+        let copy = bench.disk.copied();
+        copy.set(&path, &bytes);
+        // What is between a row's end and the next one's begin belongs to nobody.
+        assert!(matches!(state_of(&copy), Some(State::Stale)), "byte {at}");
+        assert!(boot(&copy, &bench.clock, &bench.config, 9).is_ok(), "nothing is refused for it");
+    }
+    bench.disk.set("archive/77", b"left");
+    let checked = verify(&(Arc::clone(&bench.disk) as Arc<dyn Disk>)).expect("the disk works");
+    assert!(checked.iter().any(|file| &*file.path == "archive/77" && file.state == State::Leftover));
 }

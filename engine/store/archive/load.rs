@@ -98,10 +98,13 @@ impl Loading {
     }
 
     fn of(name: GenerationName, path: Box<str>, file: Arc<dyn File>, footer: Footer) -> Loading {
-        let (ids, versions, seals) = (Vec::new(), Vec::new(), Vec::new());
+        // The file is as long as so many records take: it was compared.
+        let records = footer.records as usize;
+        let (ids, versions) = (Vec::with_capacity(records), Vec::with_capacity(records));
+        let (seals, links) = (Vec::with_capacity(records), Vec::with_capacity(records * footer.degree as usize));
         Loading {
             generation: Generation { name, path, file, footer, ids, versions, seals },
-            parts: GraphParts { entry: footer.entry, degree: footer.degree, ..GraphParts::default() },
+            parts: GraphParts { links, entry: footer.entry, degree: footer.degree, ..GraphParts::default() },
             pending: Vec::new(),
             offset: footer.body_at,
             left: footer.body_bytes(),

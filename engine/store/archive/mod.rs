@@ -56,8 +56,8 @@ pub fn list(disk: &dyn Disk) -> StoreResult<Vec<String>> {
     }
 }
 
-/// The bytes from one row's begin to the next one's.
-fn stride(components: u32) -> u64 {
+/// The bytes from one row's begin to the next one's, of vectors with so many components.
+pub fn stride(components: u32) -> u64 {
     let row = 4 * u64::from(components);
     match PAGE_BYTES / row {
         0 => row.next_multiple_of(512),
