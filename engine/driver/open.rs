@@ -19,10 +19,12 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use stormproof_contract::{Boot, BootError, Disk, DiskError, DiskErrorKind, Lock, NodeId, Open, Role, System};
+use stormproof_contract::{
+    Boot, BootError, Disk, DiskError, DiskErrorKind, DiskResult, Lock, NodeId, Open, Role, System,
+};
 
 use super::{
     clock::RealClock,
@@ -178,6 +180,22 @@ fn boot<S: System>(
 }
 
 pub(super) const LOCK_FILE: &str = "lock";
+
+/// For how long a lock that is held is asked for again. Seen in a run: a process was killed while it started a job, and its child, which
+/// shares the lock until its `exec`, outlived it by some moments, in which the next process was refused.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+fn lock(disk: &dyn Disk) -> DiskResult<Box<dyn Lock>> {
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match disk.try_lock(LOCK_FILE) {
+            Err(error) if error.kind == DiskErrorKind::Locked && Instant::now() < until => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            locked => return locked,
+        }
+    }
+}
 const INCARNATION_FILE: &str = "incarnation";
 pub(super) const NODE_DIR: &str = "node";
 
@@ -198,7 +216,7 @@ impl<'a> Home<'a> {
             _ => OpenError::Disk { dir: dir.to_owned(), source },
         };
         let disk = RealDisk::open(dir).map_err(failed)?;
-        let lock = disk.try_lock(LOCK_FILE).map_err(failed)?;
+        let lock = lock(&disk).map_err(failed)?;
         match disk.mkdir(NODE_DIR) {
             Err(e) if e.kind != DiskErrorKind::Exists => return Err(failed(e)),
             Ok(()) | Err(_) => {}
