@@ -52,6 +52,11 @@ pub(super) fn put_f32s(out: &mut Vec<u8>, numbers: &[f32]) {
     }
 }
 
+/// The numbers of which these are the bytes.
+pub(super) fn f32s(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four))
+}
+
 /// Reads from the front of some bytes.
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
@@ -128,8 +133,7 @@ impl<'a> Cursor<'a> {
 
     /// That many floats. The caller has the count from [`Cursor::count`].
     pub(super) fn f32s(&mut self, count: usize) -> Result<Vec<f32>, Flaw> {
-        let bytes = self.take(4 * count)?;
-        Ok(bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect())
+        Ok(f32s(self.take(4 * count)?).collect())
     }
 
     /// That nothing follows.

@@ -27,6 +27,14 @@ pub(super) fn read_whole(disk: &dyn Disk, path: &str, bytes_max: u64) -> StoreRe
     Ok(Some(bytes))
 }
 
+/// The paths of all files in a directory, whatever they are; none if there is no such directory.
+pub(super) fn list_paths(disk: &dyn Disk, directory: &str) -> StoreResult<Vec<String>> {
+    match disk.list(directory) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        listed => Ok(listed?.into_iter().map(|entry| format!("{directory}/{}", entry.name)).collect()),
+    }
+}
+
 /// Copies a file, durably but for its name. What was under the other name is replaced. One that is missing is left out.
 pub(crate) fn copy_whole(disk: &dyn Disk, from: &str, to: &str) -> StoreResult<()> {
     let Some(bytes) = read_whole(disk, from, u64::MAX)? else { return Ok(()) };

@@ -30,6 +30,7 @@ pub mod l1;
 pub mod log;
 pub mod manifest;
 mod memtable;
+mod place;
 pub mod record;
 pub mod segment;
 

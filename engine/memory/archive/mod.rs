@@ -264,7 +264,7 @@ impl MemoryNode {
         }
     }
 
-    /// Does what is due. No batch may be open.
+    /// Does what is due.
     pub(super) fn go_on_rebuilding(&mut self, out: &mut Effects<Reply>) {
         self.drop_damaged(out);
         self.unname_damaged();

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{memory::config::ConfigError, vector::graph::GraphRules};
 
-/// See the file's description. The defaults are those of the specification where it has any: 64 links, a candidate list of 100.
+/// See the file's description. The defaults: 64 links; a candidate list of 64 for building, where the specification has 100, and of 100 for
+/// searching.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveRules {

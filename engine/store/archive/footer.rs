@@ -7,6 +7,7 @@ use crate::{
         Digest, StoreError, StoreResult,
         codec::{Cursor, Flaw, put_u32, put_u64},
         log::LogId,
+        place,
     },
 };
 
@@ -36,20 +37,11 @@ impl Home {
 
     /// Checksums the row of a record's version.
     pub(super) fn seal_row(self, offset: u64, id: RecordId, version: Version, row: &[u8]) -> u32 {
-        let mut whose = [0; 16];
-        whose[..8].copy_from_slice(&id.0.to_le_bytes());
-        whose[8..].copy_from_slice(&version.0.to_le_bytes());
-        crc32c::crc32c_append(crc32c::crc32c_append(self.place(offset), &whose), row)
+        place::of_row(self.place(offset), id, version, row)
     }
 
     fn place(self, offset: u64) -> u32 {
-        let mut bytes = [0; 40];
-        // Unlike a place in the log, or in a segment.
-        bytes[..8].copy_from_slice(b"archive ");
-        bytes[8..24].copy_from_slice(&self.log.0.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.no.0.to_le_bytes());
-        bytes[32..].copy_from_slice(&offset.to_le_bytes());
-        crc32c::crc32c(&bytes)
+        place::place(*b"archive ", self.log, self.no.0, offset)
     }
 }
 

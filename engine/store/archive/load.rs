@@ -12,7 +12,7 @@ use crate::{
     ids::{Lsn, RecordId, Version},
     store::{
         Digest, DigestBuilder, StoreResult,
-        codec::{Cursor, Flaw},
+        codec::{Cursor, Flaw, f32s},
         files::missing,
         log::LogId,
         segment::Span,
@@ -275,6 +275,6 @@ impl Generation {
             let (expected, found) = (format!("checksum {:08x}", self.seals[node]), format!("{found:08x}"));
             return Err(Flaw::new(0, expected, found).in_file(&self.path, span.offset));
         }
-        Ok(bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect())
+        Ok(f32s(bytes).collect())
     }
 }

@@ -33,7 +33,7 @@ pub use write::{GenerationWriter, GraphFacts};
 
 use stormproof_contract::Disk;
 
-use super::StoreResult;
+use super::{StoreResult, files::list_paths};
 
 /// The points of making a generation.
 pub const POINTS: [&str; 3] = ["archive.rows_written", "archive.written", "archive.synced"];
@@ -50,10 +50,7 @@ const SEAL_BYTES: usize = 4;
 
 /// The paths of all files in [`DIRECTORY`], whatever they are; none if there is no such directory.
 pub fn list(disk: &dyn Disk) -> StoreResult<Vec<String>> {
-    match disk.list(DIRECTORY) {
-        Err(error) if error.is_not_found() => Ok(Vec::new()),
-        listed => Ok(listed?.into_iter().map(|entry| format!("{DIRECTORY}/{}", entry.name)).collect()),
-    }
+    list_paths(disk, DIRECTORY)
 }
 
 /// The bytes from one row's begin to the next one's, of vectors with so many components.

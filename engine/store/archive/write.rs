@@ -13,7 +13,7 @@ use crate::{
     ids::{Lsn, RecordId, Version},
     store::{
         Digest, DigestBuilder, StoreResult,
-        codec::{Flaw, put_f32s, put_u32, put_u64},
+        codec::{Flaw, f32s, put_f32s, put_u32, put_u64},
         log::LogId,
     },
 };
@@ -101,7 +101,7 @@ impl GenerationWriter {
                 let (expected, found) = (format!("checksum {seal:08x}"), format!("{found:08x}"));
                 return Err(Flaw::new(0, expected, found).in_file(&self.home.no.path(), at));
             }
-            vectors.extend(row.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])));
+            vectors.extend(f32s(row));
         }
         Ok(())
     }

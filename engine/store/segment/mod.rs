@@ -44,7 +44,7 @@ pub use write::SegmentWriter;
 
 use stormproof_contract::Disk;
 
-use super::StoreResult;
+use super::{StoreResult, files::list_paths};
 
 /// The points of making a segment.
 pub const POINTS: [&str; 2] = ["segment.written", "segment.synced"];
@@ -54,8 +54,5 @@ pub const DIRECTORY: &str = "segments";
 
 /// The paths of all files in [`DIRECTORY`], whatever they are; none if there is no such directory.
 pub fn list(disk: &dyn Disk) -> StoreResult<Vec<String>> {
-    match disk.list(DIRECTORY) {
-        Err(error) if error.is_not_found() => Ok(Vec::new()),
-        listed => Ok(listed?.into_iter().map(|entry| format!("{DIRECTORY}/{}", entry.name)).collect()),
-    }
+    list_paths(disk, DIRECTORY)
 }

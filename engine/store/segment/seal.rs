@@ -3,7 +3,7 @@
 use super::SegmentNo;
 use crate::{
     ids::{RecordId, Version},
-    store::{codec::Flaw, log::LogId},
+    store::{codec::Flaw, log::LogId, place},
 };
 
 /// The length of a checksum.
@@ -24,10 +24,7 @@ impl Home {
 
     /// Checksums the vector of a record's version.
     pub(super) fn seal_row(self, offset: u64, id: RecordId, version: Version, row: &[u8]) -> [u8; SEAL_BYTES] {
-        let mut whose = [0; 16];
-        whose[..8].copy_from_slice(&id.0.to_le_bytes());
-        whose[8..].copy_from_slice(&version.0.to_le_bytes());
-        crc32c::crc32c_append(crc32c::crc32c_append(self.place(offset), &whose), row).to_le_bytes()
+        place::of_row(self.place(offset), id, version, row).to_le_bytes()
     }
 
     /// The bytes before the checksum that ends `sealed`, if it is right.
@@ -43,13 +40,7 @@ impl Home {
     }
 
     fn place(self, offset: u64) -> u32 {
-        let mut bytes = [0; 40];
-        // Unlike a place in the log.
-        bytes[..8].copy_from_slice(b"segment ");
-        bytes[8..24].copy_from_slice(&self.log.0.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.no.0.to_le_bytes());
-        bytes[32..].copy_from_slice(&offset.to_le_bytes());
-        crc32c::crc32c(&bytes)
+        place::place(*b"segment ", self.log, self.no.0, offset)
     }
 }
 
