@@ -16,6 +16,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use stormproof_engine::memory::RowFormat;
 
 use super::{
     GIST_1M, Plan, RecallError, html, limited, measure,
@@ -58,6 +59,9 @@ pub struct Choices {
     /// How many candidates are looked at for them
     #[arg(long, value_name = "N", default_value_t = Tuning::default().graph_complexity, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     graph_complexity: u32,
+    /// How the vectors are written in it
+    #[arg(long, value_name = "f32|f16", default_value = RowFormat::default().name())]
+    row_format: RowFormat,
     /// The most MiB of memory that searching the archive may take
     #[arg(long, value_name = "MIB", default_value_t = Tuning::default().search_memory_mib, value_parser = clap::value_parser!(u64).range(..=1 << 20))]
     search_memory_maximum: u64,
@@ -195,6 +199,7 @@ fn plan(choices: &Choices, base: PathBuf, queries: PathBuf) -> Plan {
                 index_mib: choices.index_mib,
                 graph_degree: choices.graph_degree,
                 graph_complexity: choices.graph_complexity,
+                row_format: choices.row_format,
                 search_memory_mib: choices.search_memory_maximum,
                 build_memory_mib: choices.build_memory_maximum,
             },

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use stormproof_engine::{
     driver::{self, CallError, Client, JobCommand, Note, OpenError, Options, Running, Stop},
     memory::{
-        ArchiveRules, Config, Draft, Engine, GraphRules, MemoryNode, Op, RecordId, Reply, RetryId, Route, Transaction,
-        Unavailable,
+        ArchiveRules, Config, Draft, Engine, GraphRules, MemoryNode, Op, RecordId, Reply, RetryId, Route, RowFormat,
+        Transaction, Unavailable,
     },
 };
 
@@ -57,6 +57,8 @@ pub struct Tuning {
     pub graph_degree: u32,
     /// How many candidates are looked at for them.
     pub graph_complexity: u32,
+    /// How its vectors are written.
+    pub row_format: RowFormat,
     /// The most mebibytes of memory that a generation may take while it is searched.
     pub search_memory_mib: u64,
     /// The most mebibytes of memory that building one may take.
@@ -71,6 +73,7 @@ impl Default for Tuning {
             index_mib: config.l1_bytes >> 20,
             graph_degree: graph.degree,
             graph_complexity: graph.complexity,
+            row_format: RowFormat::default(),
             search_memory_mib: config.archive.search_memory_maximum >> 20,
             build_memory_mib: config.archive.build_memory_maximum >> 20,
         }
@@ -118,10 +121,12 @@ type Steps = Arc<Mutex<Vec<(&'static str, Instant)>>>;
 impl Target {
     /// Opens the store in a directory, or makes one.
     pub(super) fn open(dir: &Path, settings: &Settings) -> Result<Target, TargetError> {
-        let Tuning { index_mib, graph_degree, graph_complexity, search_memory_mib, build_memory_mib } = settings.tuning;
+        let Tuning { index_mib, graph_degree, graph_complexity, row_format, search_memory_mib, build_memory_mib } =
+            settings.tuning;
         let mut config = Config { dim: settings.dim, l1_bytes: index_mib << 20, ..Config::default() };
         config.archive = ArchiveRules {
             graph: GraphRules { degree: graph_degree, complexity: graph_complexity, ..GraphRules::default() },
+            rows: row_format,
             search_memory_maximum: search_memory_mib << 20,
             build_memory_maximum: build_memory_mib << 20,
             ..config.archive

@@ -22,10 +22,12 @@ pub(super) fn text(report: &Report) -> String {
     let _ = writeln!(out, "  base      {}, {} rows of {}", data.base, data.rows, data.dim);
     let _ = writeln!(out, "  queries   {}, {}; answers: {}", data.queries_file, data.queries, data.truth);
     let _ = writeln!(out, "  asked     the {} nearest, {}", parameters.k, complexity(report.queries.complexity));
-    let Tuning { index_mib, graph_degree, graph_complexity, search_memory_mib, build_memory_mib } = parameters.tuning;
+    let Tuning { index_mib, graph_degree, graph_complexity, row_format, search_memory_mib, build_memory_mib } =
+        parameters.tuning;
     let _ = writeln!(
         out,
-        "  built     degree {graph_degree}, complexity {graph_complexity}, in at most {build_memory_mib} MiB"
+        "  built     degree {graph_degree}, complexity {graph_complexity}, rows of {}, in at most {build_memory_mib} MiB",
+        row_format.name()
     );
     let _ =
         writeln!(out, "  memory    {search_memory_mib} MiB for the archive at most, {index_mib} for the exact index");

@@ -138,6 +138,16 @@ impl Fetch {
         Fetch { wanted: places.into_iter().map(wanted).collect(), links_only: false }
     }
 
+    /// Does without reading those that were read already, of the same view.
+    pub(super) fn knowing(mut self, records: &[Arc<Record>]) -> Fetch {
+        for wanted in &mut self.wanted {
+            if let Some(record) = records.iter().find(|record| record.id == wanted.id) {
+                wanted.at = At::Known(Some(Arc::clone(record)));
+            }
+        }
+        self
+    }
+
     /// Takes what was read, and states what is to be read next. True once all are known.
     pub(super) fn step(&mut self, view: &View, io: &mut Reads) -> StoreResult<bool> {
         let mut got = Got { bytes: io.take(), keys: BTreeMap::new(), facts: BTreeMap::new() };

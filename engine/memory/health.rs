@@ -2,18 +2,22 @@
 //!
 //! A check of the log is a frame that is empty, unless a batch became durable since the last round, or every frame costs a
 //! whole index. A check of segments reads one group, the next at each round, so that rot is found before a query meets it;
-//! after the last group of a segment, its decisions.
+//! after the last group of a segment, its decisions; after the last segment, some rows of the archive, the next at each round.
 
 use stormproof_contract::{DiskErrorKind, Effects};
 
 use super::{config::L1Persist, held::Ended, node::MemoryNode, op::Reply};
 use crate::protocol::health::{Check, Input, Output};
 
-/// Where the reading of segments is.
+/// Rows of the archive that one check reads.
+const ROWS: usize = 64;
+
+/// Where the reading of segments, and then of the archive, is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scrub {
     segment: usize,
     group: usize,
+    row: usize,
 }
 
 impl MemoryNode {
@@ -71,10 +75,16 @@ impl MemoryNode {
         ended == Ended::Durable
     }
 
-    /// Reads the next group of the segments, or what follows the last.
+    /// Reads the next group of the segments, or what follows the last, or the next rows of the archive.
     fn check_segments(&mut self, out: &mut Effects<Reply>) -> bool {
         let view = self.views.newest();
         if self.scrub.segment >= view.segments.len() {
+            if let Some(archive) = view.archive.as_ref().filter(|archive| self.scrub.row < archive.len()) {
+                let from = self.scrub.row;
+                self.scrub.row += ROWS;
+                // What is damaged is served no longer, and said to be so, before anybody meets it.
+                return archive.check_rows(from, ROWS).is_ok();
+            }
             self.scrub = Scrub::default();
         }
         let Some(segment) = view.segments.get(self.scrub.segment) else { return true };
@@ -84,7 +94,7 @@ impl MemoryNode {
             self.scrub.group += 1;
             segment.group(group).map(drop)
         } else {
-            self.scrub = Scrub { segment: self.scrub.segment + 1, group: 0 };
+            self.scrub = Scrub { segment: self.scrub.segment + 1, group: 0, row: 0 };
             segment.decisions().map(drop)
         };
         if read.as_ref().is_err_and(|error| !error.is_passing()) {

@@ -91,6 +91,8 @@ struct Beyond {
     searched: Option<Searched>,
     /// If it leaves out what only the archive has: the frame as of which that was built.
     partly: Option<Lsn>,
+    /// What was read of the ground truth on the way.
+    fetched: Vec<Arc<Record>>,
 }
 
 /// What an answer says of itself.
@@ -114,6 +116,7 @@ impl Beyond {
                     true
                 }
             };
+            self.fetched = graph.take_fetched();
             if compares_all {
                 // The ground truth has it all, from its first segment on, and the graph has offered nothing.
                 (self.away, self.searched) = (AwayScan::default(), None);
@@ -191,16 +194,23 @@ impl Queries {
     fn beyond(&self, view: &View, vector: &[f32], asked: (u32, u32), route: Route) -> Beyond {
         match (route, &view.archive) {
             (Route::Exact, _) | (_, None) => {
-                Beyond { graph: None, away: AwayScan::default(), searched: None, partly: None }
+                Beyond { graph: None, away: AwayScan::default(), searched: None, partly: None, fetched: Vec::new() }
             }
             (Route::Realtime, Some(archive)) => {
                 let partly = (view.covered > 0).then(|| archive.name().built);
-                Beyond { graph: None, away: AwayScan::behind(view.covered), searched: None, partly }
+                Beyond {
+                    graph: None,
+                    away: AwayScan::behind(view.covered),
+                    searched: None,
+                    partly,
+                    fetched: Vec::new(),
+                }
             }
             (Route::Auto | Route::Archive, Some(archive)) => {
                 let scan = ArchiveScan::new(archive, vector, asked, &self.archive);
                 let searched = Some(Searched { generation: archive.name().no.0, built: archive.name().built });
-                Beyond { graph: Some(Box::new(scan)), away: AwayScan::behind(view.covered), searched, partly: None }
+                let away = AwayScan::behind(view.covered);
+                Beyond { graph: Some(Box::new(scan)), away, searched, partly: None, fetched: Vec::new() }
             }
         }
     }
@@ -326,7 +336,7 @@ impl Running {
                 Ok(false) => self.go_on(Running::SearchBeyond { view, scan, beyond }),
                 Ok(true) => {
                     let hits = scan.finish();
-                    let fetch = Fetch::new(&view, hits.iter().map(|hit| hit.id));
+                    let fetch = Fetch::new(&view, hits.iter().map(|hit| hit.id)).knowing(&beyond.fetched);
                     *self = Running::Hydrate { view, hits, fetch, about: beyond.about() };
                     self.step(io)
                 }

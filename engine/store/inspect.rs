@@ -225,7 +225,8 @@ fn of_archive(disk: &dyn Disk, path: &str) -> StoreResult<Inspection> {
             return Ok(seen);
         }
     };
-    seen.add(0, "rows", format!("the vectors of {} records", generation.len()));
+    let format = generation.format().name();
+    seen.add(0, "rows", format!("the vectors of {} records, as {format}", generation.len()));
     let mut damaged = 0;
     for node in 0..generation.len() {
         match generation.read_vector(node) {

@@ -13,6 +13,14 @@ pub(super) const COMPONENT_ABS_MAX: f32 = 1e16;
 /// The smallest Euclidean norm whose inverse `f32` can hold. A shorter vector has no direction.
 const NORM_MIN: f64 = f32::MIN_POSITIVE as f64;
 
+/// By how much of itself a distance that was computed may be off: a lane adds 65,536 / 32 terms, each sum to within 2^-24.
+const COMPUTED: f64 = 3e-4;
+
+/// The Euclidean norm.
+fn norm(vector: &[f32]) -> f64 {
+    vector.iter().fold(0.0, |sum, &x| sum + f64::from(x) * f64::from(x)).sqrt()
+}
+
 /// How two vectors are compared. A smaller distance is a better match, for each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -139,6 +147,26 @@ impl Shape {
         Ok(self.measure(kernels, &stripes, scale, &query, f32::INFINITY, &stripes))
     }
 
+    /// Between what a distance to `query` lies of which it is known that it is `distance` to `row`, and that `row` is off by a vector no
+    /// longer than `off`. The ends are a little too far apart, for the rounding of what is computed here and was before.
+    pub fn around(self, distance: f32, row: &[f32], off: f64, query: &[f32]) -> (f64, f64) {
+        let distance = f64::from(distance);
+        let by_root = |off: f64| {
+            let root = distance.max(0.0).sqrt();
+            let off = off + root * COMPUTED;
+            ((root - off).max(0.0).powi(2), (root + off).powi(2))
+        };
+        match self.metric {
+            Metric::L2 => by_root(off),
+            // Of two vectors of one length that differ by so much of it, the directions differ by no more than twice that.
+            Metric::Cosine => by_root(std::f64::consts::SQRT_2 * off / norm(row).max(NORM_MIN) + COMPUTED),
+            Metric::InnerProduct => {
+                let off = norm(query) * (off + norm(row) * COMPUTED);
+                (distance - off, distance + off)
+            }
+        }
+    }
+
     /// Admits a row, and gives the factor by which its components are multiplied whenever it is compared.
     ///
     /// Under the cosine metric that factor brings the norm to the root of one half. The squared Euclidean distance of
@@ -149,7 +177,7 @@ impl Shape {
         match self.metric {
             Metric::L2 | Metric::InnerProduct => Ok(1.0),
             Metric::Cosine => {
-                let norm = vector.iter().fold(0.0, |sum, &x| sum + f64::from(x) * f64::from(x)).sqrt();
+                let norm = norm(vector);
                 if norm < NORM_MIN {
                     return Err(VectorError::NoDirection { norm });
                 }
@@ -261,6 +289,23 @@ mod tests {
         assert_eq!(shape(Metric::Cosine, 2).check(&zero), Err(VectorError::NoDirection { norm: 0.0 }));
         assert!(matches!(shape(Metric::Cosine, 2).check(&faint), Err(VectorError::NoDirection { .. })));
         assert_eq!(shape(Metric::InnerProduct, 2).check(&zero), Ok(()));
+    }
+
+    #[test]
+    fn a_distance_lies_around_the_one_to_a_vector_that_is_a_little_off() {
+        let vector = |seed: f32, by: f32| (0..40u8).map(|i| (f32::from(i) * seed).sin() + by).collect::<Vec<f32>>();
+        for metric in Metric::ALL {
+            for (seed, by) in [(0.1, 0.0), (1.7, 3.0), (2.3, -20.0), (0.9, 400.0)] {
+                let (truly, query) = (vector(seed, by), vector(0.7, by));
+                let row: Vec<f32> = truly.iter().map(|x| x + x * 1e-3).collect();
+                let off = norm(&truly) * 1e-3;
+                let (low, high) = shape(metric, 40).around(distance(metric, &row, &query), &row, off, &query);
+                let found = f64::from(distance(metric, &truly, &query));
+                assert!((low..=high).contains(&found), "{metric:?}: {low} {found} {high}");
+                let wide = shape(metric, 40).around(distance(metric, &row, &query), &row, 2.0 * off, &query);
+                assert!(wide.0 <= low && wide.1 > high, "{metric:?}: it does not look at how far off");
+            }
+        }
     }
 
     #[test]

@@ -78,15 +78,26 @@ impl Scan {
         if self.best.k == 0 {
             return Ok(());
         }
-        let (shape, bound) = (self.index.shape(), self.best.bound());
-        let scale = shape.scale(vector)?;
-        Stripe::fill(&mut self.row, vector, 1.0);
-        let distance = shape.measure(self.index.kernels(), &self.row, scale, &self.query, bound, &self.row);
+        let bound = self.best.bound();
+        let distance = self.measure(vector, bound)?;
         if distance <= bound {
             let index = &self.index;
             self.best.offer(Hit { id, version, distance }, |id, version| index.is_away(id, version));
         }
         Ok(())
+    }
+
+    /// How far a vector is that is not in the index.
+    pub fn distance(&mut self, vector: &[f32]) -> Result<f32, VectorError> {
+        self.measure(vector, f32::INFINITY)
+    }
+
+    /// The same, if it is not farther than `bound`; otherwise something above that.
+    fn measure(&mut self, vector: &[f32], bound: f32) -> Result<f32, VectorError> {
+        let shape = self.index.shape();
+        let scale = shape.scale(vector)?;
+        Stripe::fill(&mut self.row, vector, 1.0);
+        Ok(shape.measure(self.index.kernels(), &self.row, scale, &self.query, bound, &self.row))
     }
 
     /// The nearest of the rows compared so far, nearest first, those equally far by ascending id.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use stormproof_contract::{Role, Tick};
 use stormproof_engine::memory::{
     ArchiveRules, Config, ConsolidationRules, Engine, GraphRules, HealthConfig, KernelChoice, L1Persist, Ledger,
-    LedgerConfig, LogFormat, Managers, MergeRules, Metric, breaker, degrade,
+    LedgerConfig, LogFormat, Managers, MergeRules, Metric, RowFormat, breaker, degrade,
 };
 use stormproof_sim::{
     check::invariant::Invariant,
@@ -265,6 +265,7 @@ pub(super) fn archiving(dice: &mut Dice) -> Params {
     };
     params.archive = ArchiveRules {
         graph,
+        rows: *dice.pick(&[RowFormat::F32, RowFormat::F16]),
         search_complexity: *dice.pick(&[4, 8, 20]),
         rerank_min: *dice.pick(&[1, 4, 20]),
         verify_queries: *dice.pick(&[0, 4]),

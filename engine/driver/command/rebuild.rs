@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     driver::{Note, Observer},
-    memory::{ArchiveRules, GraphRules, Op, Reply},
+    memory::{ArchiveRules, GraphRules, Op, Reply, RowFormat},
 };
 
 /// How often it is told that one step goes on.
@@ -30,6 +30,9 @@ pub(super) struct Rules {
     /// How many candidates are looked at for them: more make a better graph, and take longer
     #[arg(long, default_value_t = GraphRules::default().complexity)]
     complexity: u32,
+    /// How vectors are written in it: f16 takes half as much of the disk, and candidates are then compared by the records themselves
+    #[arg(long, default_value = RowFormat::default().name(), value_name = "f32|f16")]
+    row_format: RowFormat,
     /// The most MiB of memory that a search of it may take
     #[arg(long, default_value_t = ArchiveRules::default().search_memory_maximum >> 20, value_name = "MIB")]
     search_memory_maximum: u64,
@@ -42,6 +45,7 @@ pub(super) fn run(opening: &Opening, rules: &Rules, json: bool) -> Result<ExitCo
     let mut config = config_at(opening)?;
     let archive = &mut config.archive;
     (archive.graph.degree, archive.graph.complexity) = (rules.graph_degree, rules.complexity);
+    archive.rows = rules.row_format;
     archive.search_memory_maximum = rules.search_memory_maximum.saturating_mul(1 << 20);
     archive.build_memory_maximum = rules.build_memory_maximum.saturating_mul(1 << 20);
     let began = Instant::now();

@@ -13,6 +13,7 @@
 //! | `stormproof_flushed_records_total`, `stormproof_compacted_entries_total` | records that went into segments |
 //! | `stormproof_level` | 0 normal, 1 read-only |
 //! | `stormproof_breaker` | 0 closed, 1 open, 2 half open |
+//! | `stormproof_archive_generation`, `stormproof_archive_records` | which generation of the archive is served (0: none), and how many records it has |
 //! | `stormproof_held_writes` | writes that are held until the disk takes them |
 //! | `stormproof_alert{check}` | 1 while a health check (0 log, 1 segments, 2 space) has missed too often |
 
@@ -64,12 +65,19 @@ fn answered(request: u64, kind: &'static str, took: Duration, known: bool) {
     tracing::debug!(request, kind, took_us = took.as_micros() as u64, known, "answered");
 }
 
+fn archive(generation: u64, records: u64) {
+    gauge!("stormproof_archive_generation").set(generation as f64);
+    gauge!("stormproof_archive_records").set(records as f64);
+}
+
 fn said(name: &'static str, values: &[(&'static str, u64)]) {
     let value = |wanted: &str| values.iter().find(|(key, _)| *key == wanted).map_or(0, |(_, value)| *value);
     counter!("stormproof_notes_total", "name" => name).increment(1);
     match name {
         "commit.batch" => histogram!(BATCH_TRANSACTIONS).record(value("n") as f64),
         "flush" => counter!("stormproof_flushed_records_total").increment(value("records")),
+        "archive.served" | "archive.published" => archive(value("generation"), value("records")),
+        "archive.damaged" => archive(0, 0),
         "compacted" => counter!("stormproof_compacted_entries_total").increment(value("entries")),
         "degraded" => gauge!("stormproof_level").set(1.0),
         "degraded.over" => {
@@ -88,7 +96,7 @@ fn said(name: &'static str, values: &[(&'static str, u64)]) {
     }
     match name {
         "degraded" | "breaker" | "reads.refused" | "health.alert" | "health.damaged" | "flush.failed"
-        | "compaction.failed" => {
+        | "compaction.failed" | "archive.failed" | "archive.poor" | "archive.damaged" | "archive.too_large" => {
             tracing::warn!(name, ?values, "noted");
         }
         _ => tracing::debug!(name, ?values, "noted"),

@@ -26,7 +26,7 @@ use crate::{
     memory::{config::KernelChoice, recover::foreign_vector},
     store::{
         Entry, StoreError, StoreResult,
-        archive::{GenerationName, GenerationNo, GenerationWriter, GraphFacts},
+        archive::{GenerationName, GenerationNo, GenerationWriter, GraphFacts, RowFormat},
         compact::{Entries, Sources},
         segment::DIRECTORY,
     },
@@ -64,6 +64,7 @@ pub(super) struct Plan {
     pub(super) shape: Shape,
     pub(super) kernels: KernelChoice,
     pub(super) graph: GraphRules,
+    pub(super) rows: RowFormat,
     pub(super) questions: u32,
     /// How many candidates a search keeps that is asked one.
     pub(super) complexity: u32,
@@ -80,6 +81,13 @@ pub(super) enum Outcome {
     },
     /// A source cannot be believed; in words, with file and offset. Trying again will not help.
     Damaged(Box<str>),
+    /// The rows of a generation have no room for a record's vector.
+    Unfit {
+        /// Whose.
+        id: RecordId,
+        /// In words.
+        why: Box<str>,
+    },
 }
 
 impl Task {
@@ -183,16 +191,18 @@ impl BuildJob {
         self.at = match std::mem::replace(&mut self.at, At::Ended) {
             At::Begin(sources) => {
                 let entries = Entries::open(&**disk, &sources)?;
-                let writer = GenerationWriter::create(disk, sources.log, plan.no, sources.components)?;
+                let writer = GenerationWriter::create(disk, sources.log, plan.no, sources.components, plan.rows)?;
                 self.at = At::Copying { entries, writer, survey: Survey::new(plan.shape) };
                 return Ok(JobStep::Say(Bytes::default()));
             }
             At::Copying { mut entries, mut writer, mut survey } => {
-                if copy(&mut entries, &mut writer, &mut survey, units)? {
-                    At::Copying { entries, writer, survey }
-                } else {
-                    writer.end_rows()?;
-                    At::Coding(Box::new(Coding::new(writer, survey.finish(), &plan)?))
+                match copy(&mut entries, &mut writer, &mut survey, plan.rows, units)? {
+                    Copied::More => At::Copying { entries, writer, survey },
+                    Copied::All => {
+                        writer.end_rows()?;
+                        At::Coding(Box::new(Coding::new(writer, survey.finish(), &plan)?))
+                    }
+                    Copied::Not(unfit) => return Ok(JobStep::Done(unfit.word())),
                 }
             }
             At::Coding(mut coding) => {
@@ -261,17 +271,37 @@ impl BuildJob {
     }
 }
 
-/// Copies the vectors of the next records; false once there are no more.
-fn copy(entries: &mut Entries, writer: &mut GenerationWriter, survey: &mut Survey, units: usize) -> StoreResult<bool> {
+/// What came of copying some vectors.
+enum Copied {
+    More,
+    All,
+    Not(Outcome),
+}
+
+/// Copies the vectors of the next records.
+fn copy(
+    entries: &mut Entries,
+    writer: &mut GenerationWriter,
+    survey: &mut Survey,
+    rows: RowFormat,
+    units: usize,
+) -> StoreResult<Copied> {
     for _ in 0..units {
-        let Some((id, entry)) = entries.next()? else { return Ok(false) };
+        let Some((id, entry)) = entries.next()? else { return Ok(Copied::All) };
         if let Entry::Live(record) = entry {
             // A boot does not look at the vectors of all segments.
-            survey.add(&record.vector).map_err(|error| foreign_vector(DIRECTORY.into(), 0, id, error))?;
+            match survey.add(&rows.rounded(&record.vector)) {
+                Ok(()) => {}
+                Err(error) if rows.is_exact() => return Err(foreign_vector(DIRECTORY.into(), 0, id, error)),
+                Err(error) => {
+                    let why = format!("rounded to 16 bits it is none: {error}; archive.rows has to be f32").into();
+                    return Ok(Copied::Not(Outcome::Unfit { id, why }));
+                }
+            }
             writer.push(id, record.version, &record.vector)?;
         }
     }
-    Ok(true)
+    Ok(Copied::More)
 }
 
 impl Made {

@@ -43,6 +43,7 @@ use stormproof_contract::{Effects, JobEnd, JobId, RequestId, Tick};
 
 use self::build::{Outcome, Plan, Progress, Task};
 pub use self::rules::ArchiveRules;
+use self::served::Arriving;
 pub(super) use self::{
     build::BuildJob,
     search::ArchiveScan,
@@ -61,7 +62,7 @@ use crate::{
     protocol::swap::{Input, Output, State, Swap},
     store::{
         self, RetryId, StoreResult,
-        archive::{self, GenerationName, GenerationNo, Loading},
+        archive::{GenerationName, GenerationNo, Loading},
         compact::Sources,
         manifest::SEGMENTS_MAX,
     },
@@ -101,8 +102,8 @@ pub(super) struct Rebuild {
     again_at: Option<Tick>,
     /// After a rebuild that failed none begins by itself for a while.
     pause: Pause,
-    /// The next of the generation's records whose row may have to leave the exact index; `None` once all did.
-    trim: Option<usize>,
+    /// How many of a new generation's records were looked at since it is served; `None` once all were.
+    walked: Option<usize>,
     /// When the manifest is to name none any more: the one that it names is damaged.
     unname_at: Option<Tick>,
     /// Whether the one that it names could not be read at boot.
@@ -110,7 +111,7 @@ pub(super) struct Rebuild {
     /// When one began last, and the last change that it has seen.
     begun: Tick,
     seen: Lsn,
-    /// How many of the generation's records were changed or removed since.
+    /// How many of the generation's records were changed or removed since, of those that were looked at.
     pub(super) stale: u64,
 }
 
@@ -125,7 +126,7 @@ struct Attempt {
     /// How the job has ended.
     ended: Option<Result<(GenerationName, u32), Reply>>,
     made: Option<GenerationName>,
-    loading: Option<Box<Loading>>,
+    loading: Option<Box<Arriving>>,
     loaded: Option<Arc<Archive>>,
 }
 
@@ -242,7 +243,7 @@ impl MemoryNode {
     /// When there is something to do.
     pub(super) fn rebuild_due(&self) -> Option<Tick> {
         let found_damaged = self.views.newest().archive.as_ref().is_some_and(|archive| archive.is_damaged());
-        if found_damaged || (self.rebuild.trim.is_some() && self.is_well()) {
+        if found_damaged || (self.rebuild.walked.is_some() && self.is_well()) {
             return Some(Tick(0));
         }
         let unname = self.rebuild.unname_at;
@@ -268,7 +269,7 @@ impl MemoryNode {
     pub(super) fn go_on_rebuilding(&mut self, out: &mut Effects<Reply>) {
         self.drop_damaged(out);
         self.unname_damaged();
-        self.trim_rows();
+        self.walk_archive();
         let now = self.clock.now();
         match self.rebuild.swap.state() {
             State::Idle => {
@@ -434,6 +435,7 @@ impl MemoryNode {
             shape: self.shape,
             kernels: self.config.kernels,
             graph: rules.graph,
+            rows: rules.rows,
             questions: rules.verify_queries.min(QUESTIONS_MAX),
             complexity: rules.search_complexity,
         };
@@ -447,7 +449,7 @@ impl MemoryNode {
     /// About how many bytes a generation of all records takes on the disk.
     fn bytes_of_archive(&self) -> u64 {
         let records = self.views.newest().index.len() as u64;
-        let rows = records.saturating_mul(archive::stride(self.l1.components));
+        let rows = records.saturating_mul(self.config.archive.rows.stride(self.l1.components));
         rows.saturating_add(graph::bytes_needed_to_search(records, self.shape, self.config.archive.graph))
     }
 
@@ -469,6 +471,7 @@ impl MemoryNode {
             JobEnd::Done(word) => match Outcome::of_word(word) {
                 Some(Outcome::Made { name, recall }) if name.no == attempt.no => Ok((name, recall)),
                 Some(Outcome::Damaged(words)) => Err(Reply::Refused(Refusal::Damaged(words))),
+                Some(Outcome::Unfit { id, why }) => Err(Reply::Refused(Refusal::BadVector { id: Some(id), why })),
                 Some(Outcome::Made { .. }) | None => failed("the last word of the job that builds is none"),
             },
             JobEnd::Failed(words) => failed(words),
@@ -512,7 +515,7 @@ impl MemoryNode {
                 Input::Failed
             }
             Ok(loading) => {
-                attempt.loading = Some(Box::new(loading));
+                attempt.loading = Some(Box::new(Arriving::new(loading, self.shape)));
                 Input::Done
             }
             Err(error) => {
@@ -541,8 +544,7 @@ impl MemoryNode {
             return Ok(false);
         }
         let loading = attempt.loading.take().expect("it is being read");
-        let (generation, parts) = loading.finish()?;
-        attempt.loaded = Some(Arc::new(Archive::of_parts(generation, parts, self.shape, self.config.kernels())?));
+        attempt.loaded = Some(Arc::new(loading.finish(self.config.kernels())?));
         Ok(true)
     }
 

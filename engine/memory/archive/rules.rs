@@ -2,15 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{memory::config::ConfigError, vector::graph::GraphRules};
+use crate::{memory::config::ConfigError, store::archive::RowFormat, vector::graph::GraphRules};
 
-/// See the file's description. The defaults: 64 links; a candidate list of 64 for building, where the specification has 100, and of 100 for
-/// searching.
+/// See the file's description. The defaults: 64 links; a candidate list of 100, for building and for searching. There is no beam width, which
+/// says how many nodes of a graph on disk are read at a time: this graph is in memory, and all rows that a search reads are one batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveRules {
     /// How a graph is built.
     pub graph: GraphRules,
+    /// How the vectors are written that candidates are compared by.
+    pub rows: RowFormat,
     /// How many candidates a search keeps, where it does not say so itself: more find more, and take longer.
     pub search_complexity: u32,
     /// How many of them are compared by their vectors, which are read for it, at least; twice what is asked for otherwise.
@@ -36,6 +38,7 @@ impl Default for ArchiveRules {
     fn default() -> Self {
         ArchiveRules {
             graph: GraphRules::default(),
+            rows: RowFormat::default(),
             search_complexity: 100,
             rerank_min: 20,
             search_memory_maximum: 2 << 30,

@@ -1,5 +1,6 @@
 //! Searching a generation: its graph says which records are near, by their codes; then the vectors of the nearest are read and
-//! compared like any other row.
+//! compared like any other row. Where the generation has rounded them, they only say which candidates are the nearest, and the
+//! ground truth is read for those that may be: answers are what they would be without rounding.
 //!
 //! The graph knows what was there when it was built. A candidate counts only if the view has that version of the record, and not
 //! its row, which was compared already. If too few of them do, the list of candidates is made longer, and if that does not help, everything
@@ -7,13 +8,13 @@
 
 use std::sync::Arc;
 
-use stormproof_contract::Reads;
+use stormproof_contract::{Bytes, DiskResult, Reads};
 
 use super::{rules::ArchiveRules, served::Archive};
 use crate::{
-    memory::{recover::foreign_vector, view::View},
-    store::StoreResult,
-    vector::{Scan, graph::GraphSearch},
+    memory::{fetch::Fetch, recover::foreign_vector, view::View},
+    store::{Record, StoreError, StoreResult},
+    vector::{Scan, VectorError, graph::GraphSearch},
 };
 
 /// Nodes that a search goes to before it lets others run.
@@ -26,12 +27,15 @@ const LONGER_MAX: u32 = 2;
 pub(in crate::memory) struct ArchiveScan {
     archive: Arc<Archive>,
     query: Box<[f32]>,
+    k: usize,
     width: usize,
     reads: usize,
     /// How often the list was made longer.
     longer: u32,
     /// Whether too little of what is near is still there.
     gave_up: bool,
+    /// What the ground truth has of those it has offered, if it was asked.
+    fetched: Vec<Arc<Record>>,
     at: At,
 }
 
@@ -40,6 +44,8 @@ enum At {
     Walking(Box<GraphSearch>),
     /// The rows of these nodes are being read.
     Reading(Vec<u32>),
+    /// The ground truth is read for the nearest, by their rows.
+    Fetching(Fetch),
     Done,
 }
 
@@ -52,8 +58,9 @@ impl ArchiveScan {
     ) -> ArchiveScan {
         let (width, reads) = rules.of_search(asked.0, asked.1);
         let search = archive.search(query, width);
-        let (archive, query) = (Arc::clone(archive), query.into());
-        ArchiveScan { archive, query, width, reads, longer: 0, gave_up: false, at: At::Walking(Box::new(search)) }
+        let (archive, query, k) = (Arc::clone(archive), query.into(), asked.0 as usize);
+        let at = At::Walking(Box::new(search));
+        ArchiveScan { archive, query, k, width, reads, longer: 0, gave_up: false, fetched: Vec::new(), at }
     }
 
     pub(in crate::memory) fn archive(&self) -> &Arc<Archive> {
@@ -63,6 +70,11 @@ impl ArchiveScan {
     /// Whether it has offered nothing, since too little of what is near is still there: whoever asks has to compare everything.
     pub(in crate::memory) fn gave_up(&self) -> bool {
         self.gave_up
+    }
+
+    /// What it has read of the ground truth.
+    pub(in crate::memory) fn take_fetched(&mut self) -> Vec<Arc<Record>> {
+        std::mem::take(&mut self.fetched)
     }
 
     /// Takes what was read, and states what is to be read next. True once it has nothing more to offer.
@@ -106,12 +118,38 @@ impl ArchiveScan {
                 // All or none: if one is damaged, everything is compared elsewhere.
                 let rows = nodes.into_iter().zip(io.take());
                 let rows: Vec<(usize, Vec<f32>)> =
-                    rows.map(|(node, read)| self.row(node as usize, &read?)).collect::<StoreResult<_>>()?;
-                for (node, vector) in rows {
-                    self.offer(node, &vector, scan)?;
+                    rows.map(|(node, read)| self.row(node as usize, read)).collect::<StoreResult<_>>()?;
+                if self.archive.generation.format().is_exact() {
+                    for (node, vector) in rows {
+                        let (id, version) = self.archive.generation.record(node);
+                        scan.offer(id, version, &vector).map_err(|error| self.foreign(node, error))?;
+                    }
+                    return Ok(true);
                 }
-                Ok(true)
+                let nearest = self.nearest(rows, view, scan)?;
+                let ids = nearest.into_iter().map(|node| self.archive.generation.record(node).0);
+                self.at = At::Fetching(Fetch::new(view, ids));
+                self.step(view, scan, io)
             }
+            At::Fetching(mut fetch) => match fetch.step(view, io) {
+                Ok(false) => {
+                    self.at = At::Fetching(fetch);
+                    Ok(false)
+                }
+                Ok(true) => {
+                    self.fetched = fetch.finish().flatten().collect();
+                    for record in &self.fetched {
+                        let offered = scan.offer(record.id, record.version, &record.vector);
+                        assert!(offered.is_ok(), "the ground truth has what the index took: {offered:?}");
+                    }
+                    Ok(true)
+                }
+                // Nothing is wrong with the archive. Whoever compares everything comes upon it, and says so.
+                Err(_) => {
+                    self.gave_up = true;
+                    Ok(true)
+                }
+            },
             At::Done => Ok(true),
         }
     }
@@ -121,14 +159,27 @@ impl ArchiveScan {
         view.index.is_away(id, version)
     }
 
-    fn row(&self, node: usize, bytes: &[u8]) -> StoreResult<(usize, Vec<f32>)> {
-        Ok((node, self.archive.generation.vector(node, bytes)?))
+    fn row(&self, node: usize, read: DiskResult<Bytes>) -> StoreResult<(usize, Vec<f32>)> {
+        Ok((node, self.archive.generation.vector(node, &read?)?))
     }
 
-    fn offer(&self, node: usize, vector: &[f32], scan: &mut Scan) -> StoreResult<()> {
+    /// The nodes whose vectors may be among the nearest that are asked for, by what their rows say.
+    fn nearest(&self, rows: Vec<(usize, Vec<f32>)>, view: &View, scan: &mut Scan) -> StoreResult<Vec<usize>> {
+        let (shape, format) = (view.index.shape(), self.archive.generation.format());
+        let mut around = Vec::with_capacity(rows.len());
+        for (node, row) in rows {
+            let distance = scan.distance(&row).map_err(|error| self.foreign(node, error))?;
+            around.push((shape.around(distance, &row, format.off(&row), &self.query), node));
+        }
+        let mut highs: Vec<f64> = around.iter().map(|((_, high), _)| *high).collect();
+        highs.sort_by(f64::total_cmp);
+        // So many are not farther than that.
+        let bound = highs.get(self.k.saturating_sub(1)).copied().unwrap_or(f64::INFINITY);
+        Ok(around.into_iter().filter(|((low, _), _)| *low <= bound).map(|(_, node)| node).collect())
+    }
+
+    fn foreign(&self, node: usize, error: VectorError) -> StoreError {
         let generation = &self.archive.generation;
-        let (id, version) = generation.record(node);
-        let foreign = |error| foreign_vector(generation.path().into(), generation.row_span(node).offset, id, error);
-        scan.offer(id, version, vector).map_err(foreign)
+        foreign_vector(generation.path().into(), generation.row_span(node).offset, generation.record(node).0, error)
     }
 }

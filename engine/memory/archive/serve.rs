@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stormproof_contract::{Disk, Effects};
 
-use super::{Archive, LOAD_BLOCKS, POINTS};
+use super::{Archive, LOAD_BLOCKS, POINTS, served::Arriving};
 use crate::{
     ids::{Lsn, RecordId},
     memory::{compact::Pause, config::Config, node::MemoryNode, op::Reply, view::View},
@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// Records whose rows leave the exact index between two batches.
-const TRIM_RECORDS: usize = 4096;
+/// Records of a new generation that are looked at between two batches.
+const WALK_RECORDS: usize = 4096;
 
 impl MemoryNode {
     /// Has the manifest name what was loaded, and serves it.
@@ -34,35 +34,40 @@ impl MemoryNode {
         self.rebuild.old = view.archive.as_ref().map(Arc::downgrade).unwrap_or_default();
         let next = View { archive: Some(archive), covered: covers, ..View::clone(&view) };
         drop(view);
-        self.rebuild.stale = next.stale_in_archive();
         self.views.publish(next);
         self.rebuild.pause = Pause::default();
-        self.rebuild.trim = self.config.trims().then_some(0);
+        (self.rebuild.stale, self.rebuild.walked) = (0, Some(0));
         (self.rebuild.unread, self.rebuild.unname_at) = (false, None);
         self.rebuild.answer = Some(Reply::Rebuilt { generation: name.no.0, built: name.built, records: name.records });
         out.note("archive.published", &[("generation", name.no.0), ("records", name.records)]);
         Input::Done
     }
 
-    /// Has some rows leave the exact index that the graph finds as well.
-    pub(super) fn trim_rows(&mut self) {
-        let Some(next) = self.rebuild.trim else { return };
+    /// Looks at some more of a new generation's records: counts those that are there no longer in that version, and has the rows of
+    /// the others leave the exact index, since the graph finds them as well.
+    pub(super) fn walk_archive(&mut self) {
+        let Some(next) = self.rebuild.walked else { return };
         let view = self.views.newest();
         let Some(archive) = &view.archive else {
-            self.rebuild.trim = None;
+            self.rebuild.walked = None;
             return;
         };
+        let records = || archive.records_from(next, WALK_RECORDS);
+        let walked = records().count();
+        self.rebuild.walked = (walked == WALK_RECORDS).then_some(next + walked);
+        self.rebuild.stale +=
+            records().filter(|(id, version)| view.index.version(*id) != Some(*version)).count() as u64;
+        if !self.config.trims() {
+            return;
+        }
         let mut after = View::clone(&view);
         // From now on a search that compares everything reads these segments.
         after.away = after.away.max(after.covered);
-        let mut nodes = archive.records().skip(next).take(TRIM_RECORDS).peekable();
-        let more = nodes.peek().is_some();
-        for (id, version) in nodes {
+        for (id, version) in records() {
             if after.index.get(id).is_some_and(|row| row.version == version) && view.records.get(id).is_none() {
                 after.index.send_away(id, version);
             }
         }
-        self.rebuild.trim = more.then_some(next + TRIM_RECORDS);
         self.views.publish(after);
     }
 
@@ -81,7 +86,7 @@ impl MemoryNode {
         let Some(archive) = view.archive.as_ref().filter(|archive| archive.is_damaged()) else { return };
         out.note("archive.damaged", &[("generation", archive.name().no.0)]);
         self.views.publish(View { archive: None, covered: 0, ..View::clone(&view) });
-        (self.rebuild.trim, self.rebuild.stale, self.rebuild.seen) = (None, 0, Lsn(0));
+        (self.rebuild.walked, self.rebuild.stale, self.rebuild.seen) = (None, 0, Lsn(0));
         self.rebuild.unname_at = Some(self.clock.now());
     }
 
@@ -111,11 +116,12 @@ impl MemoryNode {
         }
     }
 
-    /// Counts which of the generation's records a commit has changed.
+    /// Counts which of the generation's records a commit has changed, of those that were looked at: the others will be.
     pub(in crate::memory) fn saw_changes(&mut self, before: &View, changed: impl Iterator<Item = RecordId>) {
         let Some(archive) = &before.archive else { return };
-        let stale = changed.filter(|id| before.index.version(*id).is_some_and(|version| archive.has(*id, version)));
-        self.rebuild.stale += stale.count() as u64;
+        let node_of = |id| archive.node_of(id, before.index.version(id)?);
+        let walked = self.rebuild.walked.unwrap_or(usize::MAX);
+        self.rebuild.stale += changed.filter_map(node_of).filter(|node| *node < walked).count() as u64;
     }
 }
 
@@ -166,16 +172,19 @@ pub(in crate::memory) fn load_at_boot(
     let shape = config.shape().expect("the configuration was checked");
     let generation = ("generation", base.name.no.0);
     let read = || {
-        let mut loading = Loading::open(disk, manifest.log, &base.name, manifest.components)?;
+        let loading = Loading::open(disk, manifest.log, &base.name, manifest.components)?;
         if loading.bytes() > config.archive.search_memory_maximum {
             return Ok(None);
         }
-        while !loading.step(LOAD_BLOCKS)? {}
-        let (generation, parts) = loading.finish()?;
-        Archive::of_parts(generation, parts, shape, config.kernels()).map(Some)
+        let mut arriving = Arriving::new(loading, shape);
+        while !arriving.step(LOAD_BLOCKS)? {}
+        arriving.finish(config.kernels()).map(Some)
     };
     match read() {
-        Ok(Some(archive)) => Found::Served(Arc::new(archive)),
+        Ok(Some(archive)) => {
+            out.note("archive.served", &[generation, ("records", archive.name().records)]);
+            Found::Served(Arc::new(archive))
+        }
         Ok(None) => {
             out.note("archive.too_large", &[generation]);
             Found::None

@@ -1,4 +1,5 @@
-//! A generation that is searched: its graph in memory, and where the vectors are.
+//! A generation that is searched: its graph in memory, and where the vectors are. What is read of it becomes a graph as it arrives, so
+//! that little is left to do at the end, when somebody waits.
 
 use std::{
     fmt,
@@ -12,11 +13,11 @@ use crate::{
     ids::{RecordId, Version},
     store::{
         StoreError, StoreResult,
-        archive::{Generation, GenerationName, GraphParts},
+        archive::{Generation, GenerationName, Loading},
     },
     vector::{
         Kernels, Shape,
-        graph::{Codec, Graph, GraphError, GraphSearch},
+        graph::{Codec, Codes, Graph, GraphError, GraphSearch},
     },
 };
 
@@ -29,28 +30,67 @@ pub(in crate::memory) struct Archive {
     damaged: AtomicBool,
 }
 
-impl Archive {
-    /// What was read, if it is a graph.
-    pub(super) fn of_parts(
-        generation: Generation,
-        parts: GraphParts,
-        shape: Shape,
-        kernels: Kernels,
-    ) -> StoreResult<Archive> {
-        match graph_of(parts, shape, kernels) {
-            Ok((codec, graph)) => {
-                Ok(Archive { generation, codec, graph: Arc::new(graph), damaged: AtomicBool::new(false) })
-            }
-            // Every checksum was right: another program has written it.
-            Err(error) => Err(StoreError::Foreign {
-                path: generation.path().into(),
-                offset: 0,
-                expected: "a graph over codes".into(),
-                found: error.to_string().into(),
-            }),
-        }
+/// A generation that is being read.
+pub(super) struct Arriving {
+    loading: Loading,
+    shape: Shape,
+    /// What has come of it, once it is known how vectors were made into codes.
+    coded: Option<(Codec, Codes)>,
+}
+
+impl Arriving {
+    /// Of vectors of that shape, whose file was opened.
+    pub(super) fn new(loading: Loading, shape: Shape) -> Arriving {
+        Arriving { loading, shape, coded: None }
     }
 
+    /// Reads the next `blocks`; true once all was read.
+    pub(super) fn step(&mut self, blocks: usize) -> StoreResult<bool> {
+        let all = self.loading.step(blocks)?;
+        self.take_codes().map_err(|error| foreign(self.loading.about().0, &error))?;
+        Ok(all)
+    }
+
+    /// What was read, all of it being read, if it is a graph.
+    pub(super) fn finish(self, kernels: Kernels) -> StoreResult<Archive> {
+        let (generation, parts) = self.loading.finish()?;
+        let name = *generation.name();
+        let (codec, codes) = self.coded.expect("a body begins with its codec");
+        let entry = (!codes.is_empty()).then_some(parts.entry);
+        let graph = Graph::from_parts(codes, parts.links, parts.degree, entry, kernels);
+        let graph = Arc::new(graph.map_err(|error| foreign(name, &error))?);
+        Ok(Archive { generation, codec, graph, damaged: AtomicBool::new(false) })
+    }
+
+    fn take_codes(&mut self) -> Result<(), GraphError> {
+        let records = self.loading.about().0.records as usize;
+        let (codec, pieces) = self.loading.take_codes();
+        if codec.is_empty() {
+            return Ok(());
+        }
+        if self.coded.is_none() {
+            let codec = Codec::from_bytes(self.shape, codec)?;
+            let mut codes = codec.codes();
+            // Its file is as long as so many take.
+            codes.reserve_exact(records);
+            self.coded = Some((codec, codes));
+        }
+        let (_, codes) = self.coded.as_mut().expect("it was made if there was none");
+        pieces.iter().try_for_each(|piece| codes.push_bytes(piece))
+    }
+}
+
+/// Every checksum was right: another program has written it.
+fn foreign(name: GenerationName, error: &GraphError) -> StoreError {
+    StoreError::Foreign {
+        path: name.no.path().into(),
+        offset: 0,
+        expected: "a graph over codes".into(),
+        found: error.to_string().into(),
+    }
+}
+
+impl Archive {
     /// Begins to look for about the nearest `width` nodes of a vector that was admitted as a query.
     pub(super) fn search(&self, vector: &[f32], width: usize) -> GraphSearch {
         let query = self.codec.query(vector).expect("the exact index has taken it as a query");
@@ -66,9 +106,30 @@ impl Archive {
         self.generation.records()
     }
 
-    /// Whether it has this version of a record.
-    pub(in crate::memory) fn has(&self, id: RecordId, version: Version) -> bool {
-        self.generation.node_of(id).is_some_and(|node| self.generation.record(node).1 == version)
+    /// Some of its records, by id: those of at most `max` nodes from one on.
+    pub(super) fn records_from(&self, node: usize, max: usize) -> impl Iterator<Item = (RecordId, Version)> {
+        let end = self.generation.len().min(node.saturating_add(max));
+        (node..end).map(|node| self.generation.record(node))
+    }
+
+    /// The node of this version of a record.
+    pub(super) fn node_of(&self, id: RecordId, version: Version) -> Option<usize> {
+        self.generation.node_of(id).filter(|node| self.generation.record(*node).1 == version)
+    }
+
+    /// How many records it has.
+    pub(in crate::memory) fn len(&self) -> usize {
+        self.generation.len()
+    }
+
+    /// Reads the rows of at most `max` nodes from one on. If one is damaged, the node serves it no longer.
+    pub(in crate::memory) fn check_rows(&self, node: usize, max: usize) -> StoreResult<()> {
+        let end = self.len().min(node.saturating_add(max));
+        let read = (node..end).try_for_each(|node| self.generation.read_vector(node).map(drop));
+        if read.as_ref().is_err_and(|error| !error.is_passing()) {
+            self.found_damaged();
+        }
+        read
     }
 
     pub(super) fn is_damaged(&self) -> bool {
@@ -79,18 +140,6 @@ impl Archive {
     pub(in crate::memory) fn found_damaged(&self) {
         self.damaged.store(true, Ordering::Relaxed);
     }
-}
-
-fn graph_of(parts: GraphParts, shape: Shape, kernels: Kernels) -> Result<(Codec, Graph), GraphError> {
-    let GraphParts { codec, codes: pieces, links, entry, degree } = parts;
-    let codec = Codec::from_bytes(shape, &codec)?;
-    let mut codes = codec.codes();
-    codes.reserve_exact(links.len() / degree.max(1) as usize);
-    for piece in pieces {
-        codes.push_bytes(&piece)?;
-    }
-    let entry = (!codes.is_empty()).then_some(entry);
-    Ok((codec, Graph::from_parts(codes, links, degree, entry, kernels)?))
 }
 
 impl fmt::Debug for Archive {

@@ -112,6 +112,112 @@ fn what_was_changed_since_is_found_at_once_and_the_graphs_version_of_it_does_not
     assert_eq!((bench.node.rebuild.stale, bench.facts().archive.records.len()), (0, 56));
 }
 
+/// Rows of 16 bits, of which there is one for every eight of these numbers.
+#[test]
+fn rounded_rows_choose_the_candidates_and_distances_are_of_what_was_stored() {
+    let mut config = archiving();
+    (config.archive.rows, config.archive.search_complexity, config.archive.rerank_min) = (RowFormat::F16, 40, 40);
+    let mut bench = Bench::new(config);
+    for id in 1..=40 {
+        committed(&bench.commit(upsert(id.into(), id, 2048.0 + 0.25 * id as f32)));
+    }
+    rebuilt(&mut bench);
+    committed(&bench.commit(upsert(100, 41, 2053.1)));
+    for _ in 0..2 {
+        let Reply::Hits { hits, archive, .. } = search(&mut bench, 2053.0, 5, Route::Auto) else { panic!("no hits") };
+        assert!(archive.is_some());
+        assert_eq!((hits.len(), hits[0].distance, hits[0].record.id), (5, 0.0, RecordId(20)), "exact, and in order");
+        assert_eq!(hits[1].record.id, RecordId(41), "what is newer is not behind what was rounded");
+        for hit in &hits {
+            let far = hit.record.vector[0] - 2053.0;
+            assert!((hit.distance - far * far).abs() < 1e-6, "{hit:?}");
+        }
+        assert!(hits.is_sorted_by_key(|hit| hit.distance.to_bits()));
+        bench.reopen();
+    }
+}
+
+#[test]
+fn what_has_no_place_in_rounded_rows_is_refused_by_name_and_the_generation_before_stays() {
+    let mut config = archiving();
+    config.archive.recall_min_percent = 0;
+    let mut bench = Bench::new(config);
+    fill(&mut bench, 1..=20);
+    let first = rebuilt(&mut bench);
+    committed(&bench.commit(upsert(100, 21, 65_520.0)));
+    bench.config.archive.rows = RowFormat::F16;
+    bench.reopen();
+    let answer = rebuild(&mut bench);
+    assert!(
+        matches!(&answer, Reply::Refused(Refusal::BadVector { id: Some(RecordId(21)), why }) if why.contains("f32")),
+        "{answer:?}"
+    );
+    assert!(is_idle(&bench));
+    assert_eq!((bench.facts().archive.generation, generations(&bench).len()), (Some(first), 1));
+    bench.config.archive.rows = RowFormat::F32;
+    bench.reopen();
+    assert!(rebuilt(&mut bench) > first);
+}
+
+#[test]
+fn a_ground_truth_that_cannot_be_read_is_no_damage_of_the_archive() {
+    let mut config = archiving();
+    config.archive.rows = RowFormat::F16;
+    let mut bench = Bench::new(config);
+    fill(&mut bench, 1..=20);
+    let no = rebuilt(&mut bench);
+    let segments: Vec<String> = bench.disk.paths().into_iter().filter(|path| path.starts_with("segments/")).collect();
+    let whole: Vec<Vec<u8>> = segments.iter().map(|path| bench.disk.bytes(path)).collect();
+    for (path, bytes) in segments.iter().zip(&whole) {
+        let rotten: Vec<u8> = bytes.iter().map(|byte| byte ^ 1).collect();
+        bench.disk.overwrite(path, &rotten);
+    }
+    let answer = search(&mut bench, 7.2, 2, Route::Auto);
+    assert!(!matches!(answer, Reply::Hits { .. }), "{answer:?}");
+    segments.iter().zip(&whole).for_each(|(path, bytes)| bench.disk.overwrite(path, bytes));
+    assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], true));
+    assert_eq!(bench.facts().archive.generation, Some(no));
+}
+
+/// Looking at a new generation's records takes several slices; what is changed meanwhile is counted once.
+#[test]
+fn what_is_changed_while_a_new_generation_is_looked_at_is_counted_once() {
+    let mut config = archiving();
+    config.flush_records = 5000;
+    config.archive.verify_queries = 0;
+    config.l1_bytes = u64::MAX;
+    let mut bench = Bench::new(config);
+    for first in (0..9000).step_by(1000) {
+        let upserts = (first..first + 1000).map(|id| draft(id, id as f32)).collect();
+        committed(&bench.commit(Transaction { upserts, ..empty(u128::from(first) + 1) }));
+    }
+    bench.send(Op::Rebuild);
+    bench.settle();
+    while bench.jobs.is_empty() {
+        bench.pass(Tick::millis(10));
+    }
+    let (job, spec) = bench.jobs.remove(0);
+    let how = bench.work(job, &spec);
+    let mut out = Effects::default();
+    bench.node.handle(Input::JobEnded { job, how }, &mut out);
+    bench.hear(out);
+    bench.settle();
+    while bench.facts().archive.generation.is_none() {
+        assert!(bench.ring(), "it goes on");
+    }
+    assert_eq!(bench.node.rebuild.stale, 0);
+    for (retry, id) in [(10_000, 10), (10_001, 8999), (10_002, 10), (10_003, 5000)] {
+        let asked = bench.send(Op::Commit(upsert(retry, id, 0.5)));
+        bench.settle();
+        committed(&bench.reply(asked).expect("an answer"));
+        bench.ring();
+    }
+    bench.pass(Tick::secs(1));
+    assert_eq!(bench.node.rebuild.stale, 3);
+    bench.reopen();
+    assert_eq!(bench.node.rebuild.stale, 3, "as a boot counts them");
+}
+
 #[test]
 fn two_rebuilds_leave_one_generation_and_a_third_at_the_same_time_is_refused() {
     let mut bench = Bench::new(archiving());
@@ -258,6 +364,24 @@ fn a_generation_whose_rows_are_rotten_is_served_and_named_no_longer_and_nothing_
     assert_eq!(found(&mut bench, 7.2, 2, Route::Auto), (vec![(7, 1), (8, 1)], false));
     let second = rebuilt(&mut bench);
     assert_eq!((bench.facts().archive.generation, generations(&bench).len()), (Some(second), 1));
+}
+
+#[test]
+fn a_health_check_finds_rotten_rows_before_a_search_does() {
+    let mut config = archiving();
+    config.health.every = Tick::millis(10);
+    let mut bench = Bench::new(config);
+    fill(&mut bench, 1..=20);
+    let path = format!("archive/{}", rebuilt(&mut bench));
+    (0..200).for_each(|_| bench.pass(Tick::millis(10)));
+    assert!(!bench.noted("archive.damaged"), "all is well");
+    let mut bytes = bench.disk.bytes(&path);
+    // The last row.
+    bytes[19 * 8 + 3] ^= 1;
+    bench.disk.overwrite(&path, &bytes);
+    (0..200).for_each(|_| bench.pass(Tick::millis(10)));
+    assert!(bench.noted("archive.damaged") && bench.facts().archive.generation.is_none());
+    assert_eq!(found(&mut bench, 20.0, 1, Route::Auto), (vec![(20, 1)], false));
 }
 
 #[test]

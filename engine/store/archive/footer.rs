@@ -1,6 +1,6 @@
 //! The end of a generation: what is in it, and where.
 
-use super::{BLOCK_BYTES, GenerationNo, SEAL_BYTES, stride};
+use super::{BLOCK_BYTES, GenerationNo, RowFormat, SEAL_BYTES};
 use crate::{
     ids::{Lsn, RecordId, Version},
     store::{
@@ -12,9 +12,9 @@ use crate::{
 };
 
 const MAGIC: [u8; 8] = *b"STORMARC";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The bytes of a footer.
-pub(super) const FOOTER_BYTES: usize = 8 + 4 + 16 + 8 + 4 + 4 + 4 + 4 + 4 + 8 + 8 + 8 + Digest::LEN + 4;
+pub(super) const FOOTER_BYTES: usize = 8 + 4 + 16 + 8 + 4 + 4 + 4 + 4 + 4 + 4 + 8 + 8 + 8 + Digest::LEN + 4;
 /// The most links of a node.
 const DEGREE_MAX: u32 = 1 << 10;
 /// The most bytes of what codes were made by.
@@ -50,6 +50,7 @@ impl Home {
 pub(super) struct Footer {
     pub(super) home: Home,
     pub(super) components: u32,
+    pub(super) format: RowFormat,
     /// Links of each node, those that lead nowhere too.
     pub(super) degree: u32,
     /// Where a search begins; 0 if there is no node.
@@ -71,7 +72,9 @@ impl Footer {
         put_u32(&mut out, VERSION);
         out.extend_from_slice(&self.home.log.0.to_le_bytes());
         put_u64(&mut out, self.home.no.0);
-        for number in [self.components, self.degree, self.entry, self.codec_bytes, self.code_bytes] {
+        put_u32(&mut out, self.components);
+        put_u32(&mut out, self.format.number());
+        for number in [self.degree, self.entry, self.codec_bytes, self.code_bytes] {
             put_u32(&mut out, number);
         }
         put_u64(&mut out, self.built.0);
@@ -120,6 +123,7 @@ impl Footer {
             }
         };
         let components = bounded("components", 1, 1 << 16)?;
+        let format = bounded("as a format of rows", 1, 2)?;
         let degree = bounded("links", 1, DEGREE_MAX)?;
         let entry = bounded("as a node's number", 0, u32::MAX)?;
         let codec_bytes = bounded("bytes of a codec", 1, CODEC_BYTES_MAX)?;
@@ -127,12 +131,13 @@ impl Footer {
         let (built, records, body_at) = (Lsn(from.number()?), from.number()?, from.number()?);
         let body = Digest(from.array()?);
         from.end()?;
-        Ok(Footer { home, components, degree, entry, codec_bytes, code_bytes, built, records, body_at, body })
+        let format = RowFormat::of_number(format).expect("it was bounded");
+        Ok(Footer { home, components, format, degree, entry, codec_bytes, code_bytes, built, records, body_at, body })
     }
 
     /// That the parts fill what is before the footer.
     fn check(&self, footer_at: u64) -> Result<(), Flaw> {
-        let rows = self.records.checked_mul(stride(self.components));
+        let rows = self.records.checked_mul(self.format.stride(self.components));
         if rows != Some(self.body_at) || self.records > u64::from(u32::MAX) {
             let expected = format!("a body behind {} rows", self.records);
             return Err(Flaw::new(0, expected, format!("one at {}", self.body_at)));
@@ -158,7 +163,7 @@ impl Footer {
 
     /// Where a row begins.
     pub(super) fn row_at(&self, row: u64) -> u64 {
-        row * stride(self.components)
+        row * self.format.stride(self.components)
     }
 }
 

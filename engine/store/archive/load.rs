@@ -5,14 +5,14 @@ use std::sync::Arc;
 use stormproof_contract::{Disk, File, Open};
 
 use super::{
-    BLOCK_BYTES, GenerationName, SEAL_BYTES,
+    BLOCK_BYTES, GenerationName, RowFormat, SEAL_BYTES,
     footer::{FOOTER_BYTES, Footer, Home},
 };
 use crate::{
     ids::{Lsn, RecordId, Version},
     store::{
         Digest, DigestBuilder, StoreResult,
-        codec::{Cursor, Flaw, f32s},
+        codec::{Cursor, Flaw},
         files::missing,
         log::LogId,
         segment::Span,
@@ -138,7 +138,13 @@ impl Loading {
         Ok(self.left == 0)
     }
 
-    /// Gives what was read, all of it being read.
+    /// How vectors were made into codes, and the codes that were read since this was asked last; nothing yet before the first.
+    pub fn take_codes(&mut self) -> (&[u8], Vec<Vec<u8>>) {
+        let codes = std::mem::take(&mut self.parts.codes);
+        (&self.parts.codec, codes)
+    }
+
+    /// Gives what was read and not taken before, all of it being read.
     pub fn finish(self) -> StoreResult<(Generation, GraphParts)> {
         assert!(self.left == 0, "all was read");
         let (expected, found) = (self.generation.footer.body, self.body.finish());
@@ -263,7 +269,13 @@ impl Generation {
 
     /// Where the vector of a node is.
     pub fn row_span(&self, node: usize) -> Span {
-        Span { offset: self.footer.row_at(node as u64), len: 4 * self.footer.components as usize }
+        let len = self.footer.format.row_bytes(self.footer.components);
+        Span { offset: self.footer.row_at(node as u64), len }
+    }
+
+    /// How its rows are written.
+    pub fn format(&self) -> RowFormat {
+        self.footer.format
     }
 
     /// What the bytes of [`row_span`](Self::row_span) say.
@@ -275,6 +287,8 @@ impl Generation {
             let (expected, found) = (format!("checksum {:08x}", self.seals[node]), format!("{found:08x}"));
             return Err(Flaw::new(0, expected, found).in_file(&self.path, span.offset));
         }
-        Ok(f32s(bytes).collect())
+        let mut vector = Vec::with_capacity(self.footer.components as usize);
+        self.footer.format.read(bytes, &mut vector);
+        Ok(vector)
     }
 }

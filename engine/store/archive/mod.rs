@@ -22,6 +22,7 @@
 mod footer;
 mod load;
 mod name;
+mod row;
 mod write;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod tests;
 
 pub use load::{Generation, GraphParts, Loading};
 pub use name::{GenerationName, GenerationNo};
+pub use row::RowFormat;
 pub use write::{GenerationWriter, GraphFacts};
 
 use stormproof_contract::Disk;
@@ -51,13 +53,4 @@ const SEAL_BYTES: usize = 4;
 /// The paths of all files in [`DIRECTORY`], whatever they are; none if there is no such directory.
 pub fn list(disk: &dyn Disk) -> StoreResult<Vec<String>> {
     list_paths(disk, DIRECTORY)
-}
-
-/// The bytes from one row's begin to the next one's, of vectors with so many components.
-pub fn stride(components: u32) -> u64 {
-    let row = 4 * u64::from(components);
-    match PAGE_BYTES / row {
-        0 => row.next_multiple_of(512),
-        in_a_page => PAGE_BYTES / in_a_page,
-    }
 }

@@ -25,7 +25,7 @@ fn written(disk: &Arc<TestDisk>, records: u64) -> GenerationName {
 }
 
 fn write(disk: &Arc<dyn Disk>, records: u64) -> crate::store::StoreResult<GenerationName> {
-    let mut writer = GenerationWriter::create(disk, LOG, NO, 3)?;
+    let mut writer = GenerationWriter::create(disk, LOG, NO, 3, RowFormat::F32)?;
     for n in 0..records {
         writer.push(RecordId(2 * n), Version(n + 1), &vector(n))?;
     }
@@ -76,14 +76,14 @@ fn a_generation_of_nothing_is_one() {
 fn rows_are_read_back_as_they_are_and_not_as_they_should_be() {
     let disk = TestDisk::new();
     let dynamic: Arc<dyn Disk> = Arc::clone(&disk) as _;
-    let mut writer = GenerationWriter::create(&dynamic, LOG, NO, 3).expect("created");
+    let mut writer = GenerationWriter::create(&dynamic, LOG, NO, 3, RowFormat::F32).expect("created");
     (0..10).for_each(|n| writer.push(RecordId(n), Version(1), &vector(n)).expect("written"));
     writer.end_rows().expect("written");
     let mut vectors = Vec::new();
     writer.read_rows(8, 100, &mut vectors).expect("whole");
     assert_eq!(vectors, [vector(8), vector(9)].concat());
     let mut bytes = disk.bytes(&NO.path());
-    bytes[9 * stride(3) as usize + 2] ^= 1;
+    bytes[9 * RowFormat::F32.stride(3) as usize + 2] ^= 1;
     disk.overwrite(&NO.path(), &bytes);
     writer.read_rows(0, 9, &mut vectors).expect("whole");
     let error = writer.read_rows(8, 2, &mut vectors).expect_err("rotten").to_string();
@@ -95,7 +95,7 @@ fn every_byte_that_is_wrong_is_found_with_its_place() {
     let disk = TestDisk::new();
     let name = written(&disk, 40);
     let whole = disk.bytes(&NO.path());
-    let rows = 40 * stride(3) as usize;
+    let rows = 40 * RowFormat::F32.stride(3) as usize;
     for at in rows..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
@@ -137,13 +137,14 @@ fn a_footer_that_promises_more_than_the_file_has_allocates_nothing() {
     let footer = super::footer::Footer {
         home: super::footer::Home { log: LOG, no: NO },
         components: 3,
+        format: RowFormat::F32,
         degree: 3,
         entry: 0,
         codec_bytes: 10,
         code_bytes: 6,
         built: Lsn(1),
         records: 1 << 31,
-        body_at: (1 << 31) * stride(3),
+        body_at: (1 << 31) * RowFormat::F32.stride(3),
         body: crate::store::Digest([0; 16]),
     };
     let bytes = footer.encode();
@@ -164,7 +165,20 @@ fn whatever_fails_is_told_and_leaves_no_name() {
 }
 
 #[test]
-fn a_row_lies_on_as_few_pages_as_it_can() {
-    assert_eq!([stride(960), stride(128), stride(1024), stride(300)], [4096, 512, 4096, 1365]);
-    assert_eq!([stride(1025), stride(3072)], [4608, 12_288]);
+fn rows_of_halves_are_read_by_what_the_footer_says_of_them() {
+    let disk = TestDisk::new();
+    let dynamic: Arc<dyn Disk> = Arc::clone(&disk) as _;
+    let mut writer = GenerationWriter::create(&dynamic, LOG, NO, 3, RowFormat::F16).expect("created");
+    let given = [0.1, 1000.3, -0.5];
+    writer.push(RecordId(1), Version(1), &given).expect("written");
+    writer.end_rows().expect("written");
+    let mut written = Vec::new();
+    writer.read_rows(0, 2, &mut written).expect("whole");
+    assert_eq!(written, [0.099_975_586, 1000.5, -0.5]);
+    writer.push_codec(&[9; 10]).expect("written");
+    writer.push_node(0, &[0; 6], &[u32::MAX; 3]).expect("written");
+    let name = writer.finish(Lsn(8), GraphFacts { entry: 0, ..FACTS }).expect("written");
+    let (generation, _) = load(&disk, &name).expect("whole");
+    assert_eq!((generation.format(), generation.row_span(0).len), (RowFormat::F16, 6));
+    assert_eq!(generation.read_vector(0).expect("whole"), written);
 }

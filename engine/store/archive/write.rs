@@ -5,15 +5,14 @@ use std::sync::Arc;
 use stormproof_contract::{Disk, File, Open};
 
 use super::{
-    BLOCK_BYTES, DIRECTORY, GenerationName, GenerationNo, POINTS,
+    BLOCK_BYTES, DIRECTORY, GenerationName, GenerationNo, POINTS, RowFormat,
     footer::{FOOTER_BYTES, Footer, Home},
-    stride,
 };
 use crate::{
     ids::{Lsn, RecordId, Version},
     store::{
         Digest, DigestBuilder, StoreResult,
-        codec::{Flaw, f32s, put_f32s, put_u32, put_u64},
+        codec::{Flaw, put_u32, put_u64},
         log::LogId,
     },
 };
@@ -28,6 +27,7 @@ pub struct GenerationWriter {
     file: Arc<dyn File>,
     home: Home,
     components: u32,
+    format: RowFormat,
     /// The record of each row, its version, and the row's checksum.
     rows: Vec<(RecordId, Version, u32)>,
     pending: Vec<u8>,
@@ -37,19 +37,21 @@ pub struct GenerationWriter {
 }
 
 impl GenerationWriter {
-    /// Begins a generation of the database `log`, of vectors with so many components. There must be no file of that number:
+    /// Begins a generation of the database `log`, of vectors with so many components, in rows of that format. There must be no file of that number:
     /// that of another attempt, which may still be at work, is never written into.
     pub fn create(
         disk: &Arc<dyn Disk>,
         log: LogId,
         no: GenerationNo,
         components: u32,
+        format: RowFormat,
     ) -> StoreResult<GenerationWriter> {
         Ok(GenerationWriter {
             disk: Arc::clone(disk),
             file: disk.open(&no.path(), Open::CreateNew)?,
             home: Home { log, no },
             components,
+            format,
             rows: Vec::new(),
             pending: Vec::new(),
             offset: 0,
@@ -69,10 +71,10 @@ impl GenerationWriter {
     pub fn push(&mut self, id: RecordId, version: Version, vector: &[f32]) -> StoreResult<()> {
         assert!(vector.len() == self.components as usize, "all vectors of a database have as many components");
         assert!(self.rows.last().is_none_or(|last| last.0 < id), "rows are in the order of their ids");
-        let (begin, at) = (self.pending.len(), self.rows.len() as u64 * stride(self.components));
-        put_f32s(&mut self.pending, vector);
+        let (begin, at) = (self.pending.len(), self.rows.len() as u64 * self.stride());
+        self.format.put(&mut self.pending, vector);
         let seal = self.home.seal_row(at, id, version, &self.pending[begin..]);
-        self.pending.resize(begin + stride(self.components) as usize, 0);
+        self.pending.resize(begin + self.stride() as usize, 0);
         self.rows.push((id, version, seal));
         if self.pending.len() >= ROWS_BYTES { self.write_pending() } else { Ok(()) }
     }
@@ -87,7 +89,7 @@ impl GenerationWriter {
     /// Reads rows back, from one on, into `vectors`, one behind the other: as many as are left there and `max` at most. What
     /// was written is not believed either: it is going to be compared with queries for as long as the generation lives.
     pub fn read_rows(&self, from: usize, max: usize, vectors: &mut Vec<f32>) -> StoreResult<()> {
-        let (stride, row_bytes) = (stride(self.components) as usize, 4 * self.components as usize);
+        let (stride, row_bytes) = (self.stride() as usize, self.format.row_bytes(self.components));
         let rows = &self.rows[from..self.rows.len().min(from + max)];
         let at = (from * stride) as u64;
         let mut bytes = vec![0; rows.len() * stride];
@@ -101,7 +103,7 @@ impl GenerationWriter {
                 let (expected, found) = (format!("checksum {seal:08x}"), format!("{found:08x}"));
                 return Err(Flaw::new(0, expected, found).in_file(&self.home.no.path(), at));
             }
-            vectors.extend(f32s(row));
+            self.format.read(row, vectors);
         }
         Ok(())
     }
@@ -132,13 +134,14 @@ impl GenerationWriter {
         let footer = Footer {
             home: self.home,
             components: self.components,
+            format: self.format,
             degree: graph.degree,
             entry: graph.entry,
             codec_bytes: graph.codec_bytes,
             code_bytes: graph.code_bytes,
             built,
             records: self.rows.len() as u64,
-            body_at: self.rows.len() as u64 * stride(self.components),
+            body_at: self.rows.len() as u64 * self.stride(),
             body: self.body.finish(),
         };
         let bytes = footer.encode();
@@ -154,6 +157,10 @@ impl GenerationWriter {
             built,
             records: footer.records,
         })
+    }
+
+    fn stride(&self) -> u64 {
+        self.format.stride(self.components)
     }
 
     fn write_pending(&mut self) -> StoreResult<()> {
