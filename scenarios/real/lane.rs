@@ -409,6 +409,7 @@ impl<'a> Lane<'a> {
             ops_per_client: OPS_PER_CLIENT,
             keys: KEYS,
             dim: self.setup.dim,
+            offset: 0,
             text_bytes: 0,
             mix: Mix { bulk: 10, rebuild: if self.setup.rebuilds { 8 } else { 0 }, ..Mix::even() },
             managers: self.setup.managers.clone(),

@@ -194,6 +194,7 @@ impl Params {
                 ops_per_client: dice.between(3, 10) as u32,
                 keys: dice.between(2, 8),
                 dim: *dice.pick(&[2, 8]),
+                offset: 0,
                 text_bytes: 0,
                 mix: Mix::even(),
                 managers: Vec::new(),
@@ -276,6 +277,7 @@ pub(super) fn archiving(dice: &mut Dice) -> Params {
         rebuild_stale_percent: *dice.pick(&[0, 0, 40]),
         ..ArchiveRules::default()
     };
+    params.habits.offset = *dice.pick(&[0, 1024]);
     params.l1_persist = L1Persist::Delta { merge_after: dice.between(1, 6) as u32 };
     params.flush_records = *dice.pick(&[2, 5, 16, 10_000]);
     params.l1_rows = *dice.pick(&[0, 3, l1_rows()]);
@@ -375,6 +377,7 @@ impl Scenario for Single {
             with(&|simpler| simpler.fallback_records = 0),
             with(&|simpler| simpler.degrade = Degrading::default()),
             with(&|simpler| simpler.flush_records = flush_records()),
+            with(&|simpler| simpler.habits.offset = 0),
             with(&|simpler| simpler.habits.keys = 1),
             with(&|simpler| simpler.habits.mix = Mix::even()),
         ];

@@ -72,6 +72,9 @@ pub struct Habits {
     pub keys: u64,
     /// Components of a vector.
     pub dim: usize,
+    /// What is added to each of them: beside 1,024, halves are rounded where floats have 16 bits.
+    #[serde(default)]
+    pub offset: u16,
     /// How many bytes every text has at least. Long ones make frames of several pages.
     #[serde(default)]
     pub text_bytes: usize,
@@ -137,7 +140,10 @@ impl Clients {
         match &self.vectors {
             Some(vectors) => vectors.get(dice.below(vectors.len() as u64) as usize).to_vec(),
             // Halves from -2 to 2: sums of their squares are exact, and equal ones are common.
-            None => (0..self.habits.dim).map(|_| dice.between(0, 8) as f32 / 2.0 - 2.0).collect(),
+            None => {
+                let offset = f32::from(self.habits.offset);
+                (0..self.habits.dim).map(|_| dice.between(0, 8) as f32 / 2.0 - 2.0 + offset).collect()
+            }
         }
     }
 
