@@ -7,6 +7,7 @@
 pub mod commit;
 pub mod data;
 pub mod machine;
+pub mod peers;
 pub mod recall;
 pub mod resilience;
 pub mod scan;

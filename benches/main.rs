@@ -8,6 +8,7 @@ use serde_json::json;
 use stormproof_bench::{
     commit::{self, DIM, Plan, Row},
     machine::{self, Machine},
+    peers::{self, Compare},
     recall::command::{self as recalls, DataSet, Gist, Recall},
     resilience::{self, Cost},
     scan::{HITS, ScanRatio, scan_ratio},
@@ -107,6 +108,8 @@ enum What {
     Recall(Box<Recall>),
     /// The same on a directory with the files of GIST-1M
     Gist(Box<Gist>),
+    /// Other projects' indexes beside the archive; takes bash, Python 3.11 or later and a network
+    Compare(Compare),
     /// Writes a data set that a package brings as .fvecs, with exact answers
     Data {
         #[command(subcommand)]
@@ -160,6 +163,7 @@ fn main() -> ExitCode {
         What::Scan { rows, turns, printing } => scan(printing.json, rows, (*turns).into()),
         What::Recall(asked) => return recalls::recall(asked),
         What::Gist(asked) => return recalls::gist(asked),
+        What::Compare(asked) => return peers::compare(asked),
         What::Data { which } => return recalls::data(which),
     };
     match printed {

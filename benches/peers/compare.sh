@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Sets other projects' approximate indexes beside ours, in Python environments made for it. See benches/README.md.
+# `stormproof-bench compare` is the same from anywhere, and is itself what is measured as ours.
 # usage: compare.sh [--venv DIR] SET [options of compare.py]; without --venv the environments are removed at the end
 # Exits with 0 if all was measured or skipped by name, 2 for wrong use, 3 if a tool failed.
 set -euo pipefail
@@ -7,7 +8,8 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
 wrong() { echo "compare.sh: $1" >&2; exit 2; }
 failed() { echo "compare.sh: $1" >&2; exit 3; }
-command -v python3 > /dev/null || failed "python3 is missing"
+command -v python3 > /dev/null ||
+  failed "python3 is missing: install Python 3.11 or later with venv and pip, as in \`apt-get install python3-venv python3-pip\`"
 
 kept=
 if [[ ${1-} == --venv ]]; then
