@@ -10,7 +10,7 @@
 //! | `swap` | queries while the archive is built again |
 //! | `limited` | the queries in a process that may not have more memory |
 //! | `target` | the engine |
-//! | `latency`, `vitals` | what is measured with |
+//! | `latency`, `vitals`, `cached` | what is measured with |
 //! | `report`, `text`, `html`, `chart` | what is said of it |
 //!
 //! # Invariants
@@ -20,6 +20,7 @@
 //! - A published data set is named only if it is that one.
 
 mod ask;
+mod cached;
 mod chart;
 pub mod command;
 mod html;
@@ -40,7 +41,7 @@ mod vitals;
 use std::{fs, io, path::PathBuf, time::Duration};
 
 use ask::{How, Queries};
-use report::{Aim, Data, Report, SCHEMA};
+use report::{Aim, Asked, Data, Part, Report, SCHEMA};
 use target::{Settings, TargetError};
 
 use crate::{
@@ -141,17 +142,20 @@ fn measure_in(plan: &Plan, dir: &std::path::Path, say: Say<'_>) -> Result<Report
         file_system: file_system(dir),
         parameters: plan.parameters.clone(),
         targets: Aim::all(built.build_s, plan.parameters.k, &asked, &limited),
+        not_measured: not_measured(&asked),
         phases: built.phases,
         queries: asked,
         limited,
         swap,
         disk_bytes,
-        not_measured: not_measured(),
     })
 }
 
-fn not_measured() -> Vec<String> {
-    let unsafe_only = "how much of the store the page cache holds: only `mincore` tells, which takes `unsafe` code";
+fn not_measured(asked: &Asked) -> Vec<String> {
+    let cached = match &asked.page_cache {
+        Part::Measured(_) => None,
+        Part::Skipped(why) | Part::Failed(why) => Some(format!("how much of the store the page cache holds: {why}")),
+    };
     let children = "memory of work in processes of its own: no file of the system sums it up for their parent";
-    vec![unsafe_only.into(), children.into()]
+    cached.into_iter().chain([children.into()]).collect()
 }

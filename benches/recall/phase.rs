@@ -12,6 +12,7 @@ use std::{
 use super::{
     RecallError, Say,
     ask::{How, Queries, pass, throughput},
+    cached::page_cache,
     latency::Percentiles,
     report::{Asked, Bytes, Parameters, Point},
     target::{Settings, Target},
@@ -62,6 +63,7 @@ pub(super) fn ask(
     let told = pass(&asker, &other, how, parameters.calls_min)?;
     let latency = told.latencies.percentiles();
     let (warm_called, warm_disk) = each(before, Reads::now(), latency.calls);
+    let page_cache = page_cache(dir);
     say(&format!("complexity {complexity}: recall {:.4}, p99 {:.2} ms", told.recall, latency.p99_us / 1e3));
     // A list has to be as long as what is asked for.
     let hundred = How { k: 100, complexity: if complexity == 0 { 0 } else { complexity.max(100) } };
@@ -89,6 +91,7 @@ pub(super) fn ask(
         recall_100: recall_100.map(|pass| pass.recall),
         throughput: clients,
         bytes: Bytes { cold_queries: cold, cold_called, cold_disk, warm_called, warm_disk },
+        page_cache,
         open_cold_s,
         memory: Memory::now(),
     };

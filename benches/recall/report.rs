@@ -101,7 +101,7 @@ pub struct Phase {
 }
 
 /// A part of the report, if it could be measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part<T> {
     /// It was.
@@ -133,6 +133,8 @@ pub struct Asked {
     pub throughput: Vec<Throughput>,
     /// What queries read.
     pub bytes: Bytes,
+    /// Bytes of the store that the page cache held after the queries of one client, by the directories of [`Report::disk_bytes`].
+    pub page_cache: Part<BTreeMap<String, u64>>,
     /// How long it took to open the store when its pages had been forgotten.
     pub open_cold_s: f64,
     /// Memory of the process at the end; the peak is that of the queries.

@@ -114,7 +114,10 @@ fn a_run_reports_every_part_or_why_it_is_missing() {
     for part in ["recall@10", "p99.9", "open again", "Queries while the archive is built again", "not measured"] {
         assert!(words.contains(part), "{part} is not in:\n{words}");
     }
+    // Where the system has no command that tells, it is said that it was not measured.
+    assert!(words.contains("page cache after others: ") || words.contains("page cache holds: "), "{words}");
     let page = html::page(&report);
+    assert!(page.contains("the page cache"), "{page}");
     assert!(page.contains("<svg") && page.contains("polyline") && !page.contains("NaN"), "{page}");
     let json = serde_json::to_value(&report).expect("JSON");
     assert_eq!(json["schema"], SCHEMA);

@@ -148,6 +148,11 @@ fn asked(out: &mut String, asked: &Asked, k: u32) {
         bytes(asked.memory.resident),
         bytes(asked.memory.peak)
     );
+    if let Part::Measured(places) = &asked.page_cache {
+        let held: Vec<_> = places.iter().map(|(place, bytes)| format!("{place} {}", mib(*bytes))).collect();
+        let all = mib(places.values().sum());
+        wrapped(out, "", &format!("{all} MiB of the store in the page cache after others: {}", held.join(", ")));
+    }
 }
 
 fn limited(out: &mut String, limited: &Limited, k: u32) {

@@ -1,8 +1,12 @@
 //! What the system tells of this process and of files: memory, bytes read, bytes on disk. What it does not tell is `None`.
-//!
-//! How much of the files the page cache holds is not told: `mincore` takes `unsafe` code, which is not allowed here.
 
-use std::{collections::BTreeMap, fs, fs::File, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 use rustix::{
     fs::{Advice, fadvise},
@@ -63,18 +67,24 @@ impl Reads {
     }
 }
 
-/// Bytes of the files below a directory: of each directory that is two below it, and of all other files, the log's among them,
-/// under `other files`.
-pub(super) fn on_disk(dir: &Path) -> io::Result<BTreeMap<String, u64>> {
-    let mut sums = BTreeMap::new();
+/// The files below a directory with their lengths: those of each directory that is two below it, and all others, the log's among
+/// them, under `other files`.
+pub(super) fn files(dir: &Path) -> io::Result<BTreeMap<String, Vec<(PathBuf, u64)>>> {
+    let mut places = BTreeMap::<String, Vec<_>>::new();
     each_file(dir, &mut |path, len| {
         let below = path.strip_prefix(dir).unwrap_or(path);
         let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
         let name = if parts.len() > 2 { parts[..2].join("/") } else { "other files".into() };
-        *sums.entry(name).or_insert(0) += len;
+        places.entry(name).or_default().push((path.into(), len));
         Ok(())
     })?;
-    Ok(sums)
+    Ok(places)
+}
+
+/// Their bytes.
+pub(super) fn on_disk(dir: &Path) -> io::Result<BTreeMap<String, u64>> {
+    let sum = |(place, files): (_, Vec<(_, u64)>)| (place, files.into_iter().map(|(_, len)| len).sum());
+    Ok(files(dir)?.into_iter().map(sum).collect())
 }
 
 /// Asks the system to forget what it holds of the files below a directory, so that the next read of each is from the disk. It may
@@ -91,11 +101,19 @@ pub(super) fn forget_pages(dir: &Path) -> io::Result<()> {
 fn each_file(dir: &Path, see: &mut impl FnMut(&Path, u64) -> io::Result<()>) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let meta = entry.metadata()?;
-        if meta.is_dir() {
-            each_file(&entry.path(), see)?;
-        } else if meta.is_file() {
-            see(&entry.path(), meta.len())?;
+        let seen = entry.metadata().and_then(|meta| {
+            if meta.is_dir() {
+                each_file(&entry.path(), see)
+            } else if meta.is_file() {
+                see(&entry.path(), meta.len())
+            } else {
+                Ok(())
+            }
+        });
+        match seen {
+            // An engine that has the directory open removes files as it likes.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            seen => seen?,
         }
     }
     Ok(())
