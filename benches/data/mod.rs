@@ -6,6 +6,7 @@
 //! | `vectors` | vectors of any kind of file, block by block |
 //! | `headed` | `.fvecs` and `.bvecs`: each row says how long it is |
 //! | `idx`, `npy` | one head, then all rows |
+//! | `hdf5`, `no_hdf5` | the files of ann-benchmarks, with the feature `hdf5`, and what is said without it |
 //! | `truth` | the nearest rows of each query: read from `.ivecs`, or found by comparing every row |
 //! | `write` | `.fvecs` and `.ivecs` |
 //! | `fashion` | the images of Fashion-MNIST, from Debian's package |
@@ -16,6 +17,11 @@
 //! - A base of any size is read in blocks; nothing here holds more of it than one block for each thread.
 
 mod fashion;
+#[cfg(feature = "hdf5")]
+mod hdf5;
+#[cfg(not(feature = "hdf5"))]
+#[path = "no_hdf5.rs"]
+mod hdf5;
 mod headed;
 mod idx;
 mod input;
@@ -57,6 +63,18 @@ pub enum DataError {
         path: PathBuf,
         /// Where, in bytes; of what was packed, if it is packed.
         offset: u64,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// One of the tables of a file is not what it should be.
+    #[error("{}: {place}: expected {expected}, found {found}", path.display())]
+    Within {
+        /// Which file.
+        path: PathBuf,
+        /// Which table, and where in it.
+        place: String,
         /// What should be there.
         expected: String,
         /// What is there.

@@ -136,7 +136,8 @@ fn what_is_wrong_is_said_with_what_was_expected_and_found() {
             b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(),
             "offset 12: expected a dictionary of up to 65536 bytes",
         ),
-        ("a.hdf5", Vec::new(), "HDF5 files of ann-benchmarks are not read yet"),
+        ("a.hdf5", Vec::new(), if cfg!(feature = "hdf5") { "what can be read as HDF5" } else { "`--features hdf5`" }),
+        ("a.hdf5.gz", Vec::new(), "unpack it first"),
         ("a.csv", Vec::new(), "no known kind of file"),
     ];
     for (name, bytes, words) in cases {

@@ -7,7 +7,7 @@
 
 use std::{cmp::Ordering, collections::BinaryHeap, path::Path, thread};
 
-use super::{DIM_MAX, DataError, HELD_MAX, Vectors, headed, input::Input};
+use super::{DIM_MAX, DataError, Format, HELD_MAX, Vectors, hdf5, headed, input::Input};
 
 /// Bytes of rows that are held at a time.
 const BLOCK_BYTES: usize = 32 << 20;
@@ -55,11 +55,14 @@ pub enum Agreement {
 }
 
 impl Truth {
-    /// Reads an `.ivecs` file that has answers to so many queries at least; those of others are left out.
+    /// Reads a file that has answers to so many queries at least; those of others are left out.
     pub fn read(path: &Path, queries: usize) -> Result<Truth, DataError> {
+        if matches!(Format::of(path), Ok(Format::Hdf5)) {
+            return hdf5::neighbors(path, queries);
+        }
         let name = path.to_string_lossy();
         if !name.ends_with(".ivecs") && !name.ends_with(".ivecs.gz") {
-            let why = "exact answers are read from .ivecs, also with .gz".into();
+            let why = "exact answers are read from .ivecs, also with .gz, and from .hdf5".into();
             return Err(DataError::Unknown { path: path.into(), why });
         }
         let mut input = Input::open(path)?;

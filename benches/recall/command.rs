@@ -91,13 +91,13 @@ pub struct Choices {
 /// Arguments of `recall`.
 #[derive(Args)]
 pub struct Recall {
-    /// The vectors to load: .fvecs, .bvecs, .npy or .idx, each also with .gz
+    /// The vectors to load: .fvecs, .bvecs, .npy or .idx, each also with .gz; or .hdf5, where the feature hdf5 is built in
     #[arg(long, value_name = "F")]
     base: PathBuf,
-    /// The vectors to search for
+    /// The vectors to search for; if it is not given, those in the .hdf5 of the base, with their answers
     #[arg(long, value_name = "F")]
-    query: PathBuf,
-    /// Their exact answers: .ivecs
+    query: Option<PathBuf>,
+    /// Their exact answers: .ivecs, or .hdf5
     #[arg(long, value_name = "F")]
     truth: Option<PathBuf>,
     #[command(flatten)]
@@ -146,9 +146,18 @@ pub fn child() -> ExitCode {
 
 /// Does `recall`.
 pub fn recall(asked: &Recall) -> ExitCode {
-    let mut plan = plan(&asked.choices, asked.base.clone(), asked.query.clone());
-    plan.truth.clone_from(&asked.truth);
-    ended(run(&plan, &asked.choices))
+    let Recall { base, query, truth, choices } = asked;
+    let (queries, truth) = match query {
+        Some(queries) => (queries, truth.as_ref()),
+        None if matches!(Format::of(base), Ok(Format::Hdf5)) => (base, truth.as_ref().or(Some(base))),
+        None => {
+            let why = "--query: a file of queries is needed; only a base in .hdf5 has some of its own";
+            return ended(Err(RecallError::Wrong(why.into())));
+        }
+    };
+    let mut plan = plan(choices, base.clone(), queries.clone());
+    plan.truth = truth.cloned();
+    ended(run(&plan, choices))
 }
 
 /// Does `gist`.

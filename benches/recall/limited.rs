@@ -104,7 +104,7 @@ pub(super) fn child() -> Result<(), RecallError> {
     let mut job = Vec::new();
     io::stdin().take(JOB_BYTES_MAX).read_to_end(&mut job).map_err(failed)?;
     let Job { store, settings, queries, queries_max, truth, parameters } = serde_json::from_slice(&job)?;
-    let vectors = Vectors::open(&queries, Some(queries_max))?.all(HELD_MAX)?;
+    let vectors = Vectors::open_queries(&queries, Some(queries_max))?.all(HELD_MAX)?;
     let truth = Truth::read(&truth, vectors.len() / settings.dim)?;
     super::vitals::forget_pages(&store).map_err(|source| RecallError::Io { path: store.clone(), source })?;
     let queries = Queries::new(&vectors, settings.dim, &truth);

@@ -92,7 +92,7 @@ pub fn measure(plan: &Plan, say: Say<'_>) -> Result<Report, RecallError> {
 
 fn measure_in(plan: &Plan, dir: &std::path::Path, say: Say<'_>) -> Result<Report, RecallError> {
     let base = Vectors::open(&plan.base, plan.rows)?;
-    let asked = Vectors::open(&plan.queries, Some(plan.queries_max))?;
+    let asked = Vectors::open_queries(&plan.queries, Some(plan.queries_max))?;
     let dim = base.dim();
     if asked.dim() != dim {
         let (expected, found) = (format!("{dim} components, as in the base"), asked.dim().to_string());

@@ -73,7 +73,11 @@ fn wrong_use_and_files_that_are_missing_or_malformed_are_told_apart_from_failure
     for (arguments, words) in [
         ("recall --base none.fvecs --query gist_query.fvecs", "none.fvecs"),
         ("recall --base short.fvecs --query gist_query.fvecs", "short.fvecs: offset 0: expected a row of 12 bytes"),
-        ("recall --base a.hdf5 --query gist_query.fvecs", "HDF5 files of ann-benchmarks are not read yet"),
+        (
+            "recall --base a.hdf5 --query gist_query.fvecs",
+            if cfg!(feature = "hdf5") { "a.hdf5: " } else { "--features hdf5" },
+        ),
+        ("recall --base a.hdf5", "a.hdf5: "),
         ("recall --base gist_base.fvecs --query gist_query.fvecs --truth gist_base.fvecs", "are read from .ivecs"),
         ("recall --base gist_base.fvecs --query gist_query.fvecs --dir none", "none: no such directory"),
         ("gist . --complexity 9", "--complexity"),
