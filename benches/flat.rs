@@ -4,6 +4,7 @@
 //! were measured within the same minute; `scan_ratio` in this package measures them in turns.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use stormproof_bench::scan::{HITS, index, read_by_copy, read_by_sum, uniform};
@@ -72,5 +73,10 @@ fn commits(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, kernels, scans, commits);
+criterion_group! {
+    name = benches;
+    // Short, so that all benches together take minutes.
+    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
+    targets = kernels, scans, commits
+}
 criterion_main!(benches);

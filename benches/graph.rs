@@ -5,33 +5,19 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use stormproof_bench::scan::uniform;
+use stormproof_bench::{graphs::codes, scan::uniform};
 use stormproof_contract::OneThread;
-use stormproof_engine::vector::graph::{Builder, Codec, Codes, Graph, GraphRules, GraphSearch, NO_LINK, Survey};
-use stormproof_engine::vector::{Dim, Kernels, Metric, Shape};
-
-fn codes(rows: usize, dim: usize) -> (Codec, Codes) {
-    let components = uniform(rows * dim, 1);
-    let mut survey = Survey::new(Shape { metric: Metric::L2, dim: Dim::new(dim).expect("a dimension") });
-    for row in components.chunks_exact(dim) {
-        survey.add(row).expect("an admitted vector");
-    }
-    let codec = survey.finish();
-    let mut codes = codec.codes();
-    codes.reserve_exact(rows);
-    for row in components.chunks_exact(dim) {
-        codec.encode(row, &mut codes).expect("an admitted vector");
-    }
-    (codec, codes)
-}
+use stormproof_engine::vector::Kernels;
+use stormproof_engine::vector::graph::{Builder, Graph, GraphRules, GraphSearch, NO_LINK};
 
 /// One node that leads to 256 others, which stay in the nearest caches: one element is one distance.
 fn kernels(criterion: &mut Criterion) {
     let nodes = 256;
     for dim in [128, 960] {
-        let (codec, codes) = codes(nodes + 1, dim);
+        let (codec, codes) = codes(dim, &uniform((nodes + 1) * dim, 1)).expect("admitted vectors");
         let mut links = vec![NO_LINK; (nodes + 1) * nodes];
         links.iter_mut().zip(1..=nodes as u32).for_each(|(link, node)| *link = node);
         let mut group = criterion.benchmark_group(format!("codes/{dim}"));
@@ -54,7 +40,7 @@ fn kernels(criterion: &mut Criterion) {
 
 fn searches(criterion: &mut Criterion) {
     let (rows, dim) = (10_000, 128);
-    let (codec, codes) = codes(rows, dim);
+    let (codec, codes) = codes(dim, &uniform(rows * dim, 1)).expect("admitted vectors");
     let mut group = criterion.benchmark_group(format!("graph/{rows}x{dim}"));
     group.sample_size(10);
     for kernels in Kernels::available() {
@@ -79,7 +65,7 @@ fn searches(criterion: &mut Criterion) {
 /// A thousand vectors put into nothing, by one thread.
 fn builds(criterion: &mut Criterion) {
     let (rows, dim) = (1000, 128);
-    let (_, codes) = codes(rows, dim);
+    let (_, codes) = codes(dim, &uniform(rows * dim, 1)).expect("admitted vectors");
     let mut group = criterion.benchmark_group(format!("graph/{rows}x{dim}"));
     group.sample_size(10).throughput(Throughput::Elements(rows as u64));
     group.bench_function("build", |b| {
@@ -93,5 +79,10 @@ fn builds(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, kernels, searches, builds);
+criterion_group! {
+    name = benches;
+    // Short, so that all benches together take minutes.
+    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
+    targets = kernels, searches, builds
+}
 criterion_main!(benches);

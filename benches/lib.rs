@@ -6,6 +6,7 @@
 
 pub mod commit;
 pub mod data;
+pub mod graphs;
 pub mod machine;
 pub mod peers;
 pub mod recall;

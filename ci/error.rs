@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -30,6 +31,8 @@ pub(crate) enum Error {
     TestsFail,
     #[error("`cargo {arguments}` did not start: {source}")]
     Start { arguments: String, source: io::Error },
+    #[error("`cargo {arguments}` ended with {status}")]
+    Ended { arguments: String, status: ExitStatus },
     #[error("`cargo {arguments}` failed:\n{stderr}")]
     Cargo { arguments: String, stderr: String },
     #[error("`cargo metadata` answered something else than expected: {found} at `{at}`")]

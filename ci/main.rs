@@ -3,6 +3,7 @@
 //! Each command either holds (exit code 0), finds something (1), was asked wrongly (2), or could not do its work (3).
 //! The four are kept apart so that a broken tool never looks like a clean tree.
 
+mod bench;
 mod check;
 mod error;
 mod mutants;
@@ -24,7 +25,9 @@ usage: cargo ci COMMAND
           they can still be planted
   page    a report as a page, used in a real browser; skipped by name where there is none
   survivors [K/N]
-          small changes of protocols and storage that no test and no suite notices; hours, or a share of them";
+          small changes of protocols and storage that no test and no suite notices; hours, or a share of them
+  bench   [--save [NAME] | --against [NAME]] [BENCH..]
+          criterion's benches, kept as NAME (`main` if it is left out) or set beside what was kept; minutes";
 
 /// What a command says of the tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         ["mutants", words @ ..] => mutants::run(words),
         ["page"] => page::run(),
         ["survivors", words @ ..] => survivors::run(words),
+        ["bench", words @ ..] => bench::run(words),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -10,7 +10,7 @@
 pub(crate) mod finding;
 mod imports;
 mod layout;
-mod packages;
+pub(crate) mod packages;
 mod paths;
 mod rooms;
 mod style;

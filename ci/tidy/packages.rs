@@ -46,18 +46,7 @@ enum Source {
 impl Workspace {
     /// The workspace around the current directory.
     pub(crate) fn here() -> Result<Workspace, Error> {
-        let arguments = || METADATA.join(" ");
-        let output = Command::new("cargo")
-            .args(METADATA)
-            .output()
-            .map_err(|source| Error::Start { arguments: arguments(), source })?;
-        if !output.status.success() {
-            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(Error::Cargo { arguments: arguments(), stderr });
-        }
-        let answer: Value = serde_json::from_slice(&output.stdout)
-            .map_err(|error| Error::Metadata { at: "the whole".to_owned(), found: error.to_string() })?;
-        Workspace::from_metadata(&answer)
+        Workspace::from_metadata(&metadata()?)
     }
 
     fn from_metadata(answer: &Value) -> Result<Workspace, Error> {
@@ -106,11 +95,26 @@ impl Dependency {
     }
 }
 
-fn string<'a>(value: &'a Value, key: &str) -> Result<&'a str, Error> {
+/// What cargo says of the workspace around the current directory.
+pub(crate) fn metadata() -> Result<Value, Error> {
+    let arguments = || METADATA.join(" ");
+    let output = Command::new("cargo")
+        .args(METADATA)
+        .output()
+        .map_err(|source| Error::Start { arguments: arguments(), source })?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(Error::Cargo { arguments: arguments(), stderr });
+    }
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| Error::Metadata { at: "the whole".to_owned(), found: error.to_string() })
+}
+
+pub(crate) fn string<'a>(value: &'a Value, key: &str) -> Result<&'a str, Error> {
     value[key].as_str().ok_or_else(|| Error::Metadata { at: key.to_owned(), found: "no string".to_owned() })
 }
 
-fn array<'a>(value: &'a Value, key: &str) -> Result<&'a Vec<Value>, Error> {
+pub(crate) fn array<'a>(value: &'a Value, key: &str) -> Result<&'a Vec<Value>, Error> {
     value[key].as_array().ok_or_else(|| Error::Metadata { at: key.to_owned(), found: "no array".to_owned() })
 }
 
