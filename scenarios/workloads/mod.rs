@@ -137,14 +137,12 @@ impl Clients {
     }
 
     fn vector(&self, dice: &mut Dice) -> Vec<f32> {
-        match &self.vectors {
-            Some(vectors) => vectors.get(dice.below(vectors.len() as u64) as usize).to_vec(),
-            // Halves from -2 to 2: sums of their squares are exact, and equal ones are common.
-            None => {
-                let offset = f32::from(self.habits.offset);
-                (0..self.habits.dim).map(|_| dice.between(0, 8) as f32 / 2.0 - 2.0 + offset).collect()
-            }
+        if let Some(vectors) = &self.vectors {
+            return vectors.get(dice.below(vectors.len() as u64) as usize).to_vec();
         }
+        let offset = f32::from(self.habits.offset);
+        // Halves from -2 to 2: sums of their squares are exact, and equal ones are common.
+        (0..self.habits.dim).map(|_| dice.between(0, 8) as f32 / 2.0 - 2.0 + offset).collect()
     }
 
     fn key(&self, dice: &mut Dice) -> RecordId {
