@@ -79,6 +79,35 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "faiss")]
+    #[test]
+    fn faiss_answers_many_threads_at_once_as_it_answers_one() {
+        use crate::{
+            ids::{RecordId, Version},
+            vector::FlatIndex,
+        };
+        let shape = Shape { metric: Metric::L2, dim: Dim::new(4).expect("a dimension") };
+        let vector = |n: u64| [n * 7 % 101, n * 31 % 97, n % 11, n / 9].map(|component| component as f32);
+        let answers = |pool: &dyn Pool| {
+            let mut index = FlatIndex::new(shape, Kernels::faiss());
+            for n in 0..3000 {
+                index.upsert(RecordId(n), Version(1), &vector(n)).expect("an admitted vector");
+            }
+            let hits = Mutex::new(vec![Vec::new(); 400]);
+            // All of them begin with blocks that FAISS has no index of yet.
+            pool.run(400, &|n| {
+                let found = index.search(&vector(3000 + n as u64), 5).expect("an admitted query");
+                hits.lock().expect("no panic")[n] = found;
+            });
+            hits.into_inner().expect("no panic")
+        };
+        let one = answers(&OneThread);
+        assert!(one.iter().all(|hits| hits.len() == 5));
+        for threads in [2, 8] {
+            assert_eq!(answers(&Threads(threads)), one, "{threads} threads");
+        }
+    }
+
     #[test]
     fn each_part_is_done_once_however_many_threads_there_are() {
         for threads in [1, 2, 7] {

@@ -9,6 +9,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(feature = "faiss")]
+use super::by_faiss::Sieve;
 use super::kernels::Stripe;
 use crate::ids::{RecordId, Version};
 
@@ -17,6 +19,9 @@ const BLOCK_BYTES: usize = 64 * 1024;
 
 /// The most rows of a block: who lives is kept in one word.
 const BLOCK_ROWS_MAX: usize = 64;
+
+/// Every row of a block, however many it has.
+pub(super) const ALL_ROWS: u64 = u64::MAX;
 
 /// How many bytes of spare buffers are kept: about what one flush sends away.
 const SPARE_BYTES_MAX: usize = 64 << 20;
@@ -49,6 +54,9 @@ pub(super) struct Block {
     stripes_per_row: usize,
     rows_max: usize,
     pool: Arc<Pool>,
+    /// Of the rows of a full block. A clone, made to be added to, begins with none.
+    #[cfg(feature = "faiss")]
+    pub(super) sieve: Sieve,
 }
 
 impl Drop for Block {
@@ -82,6 +90,8 @@ impl Block {
             stripes_per_row,
             rows_max,
             pool: Arc::clone(pool),
+            #[cfg(feature = "faiss")]
+            sieve: Sieve::default(),
         }
     }
 

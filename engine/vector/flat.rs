@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use super::block::{Block, Pool};
+use super::block::{ALL_ROWS, Block, Pool};
 use super::kernels::{Kernels, Stripe};
 use super::map::PersistentMap;
 use super::metric::{Shape, VectorError};
@@ -48,7 +48,12 @@ pub(super) struct LiveBlock {
 
 impl LiveBlock {
     pub(super) fn live_rows(&self) -> impl Iterator<Item = usize> + use<> {
-        let mut live = self.live;
+        self.live_rows_of(ALL_ROWS)
+    }
+
+    /// Those of them that have a bit in `some`.
+    pub(super) fn live_rows_of(&self, some: u64) -> impl Iterator<Item = usize> + use<> {
+        let mut live = self.live & some;
         std::iter::from_fn(move || {
             let row = (live != 0).then(|| live.trailing_zeros() as usize)?;
             live &= live - 1;

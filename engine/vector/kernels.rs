@@ -77,7 +77,12 @@ pub(super) const STRIPES_PER_LOOK: usize = 8;
 
 /// The implementation of the distance kernels to use. All give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kernels(Level);
+pub struct Kernels {
+    level: Level,
+    /// Whether FAISS says which rows of a block are worth comparing (`by_faiss`).
+    #[cfg(feature = "faiss")]
+    pub(super) by_faiss: bool,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
@@ -91,7 +96,7 @@ enum Level {
 impl Kernels {
     /// Plain code, the reference. What a simulated run uses, so that it executes the same instructions everywhere.
     pub fn scalar() -> Self {
-        Self(Level::Scalar)
+        Self::of(Level::Scalar)
     }
 
     /// The fastest that this processor has. Ask once and pass the answer on.
@@ -105,12 +110,31 @@ impl Kernels {
         #[cfg(target_arch = "x86_64")]
         let levels =
             levels.chain(floats::Avx2::detect().map(Level::Avx2)).chain(floats::Avx512::detect().map(Level::Avx512));
-        levels.map(Self).collect()
+        levels.map(Self::of).collect()
     }
 
-    /// The instruction set in use, for reports.
+    /// The fastest, for what FAISS does not dismiss: an index of the metric L2 has FAISS compare the rows of its full blocks. Under
+    /// any other metric these are the fastest and nothing else.
+    #[cfg(feature = "faiss")]
+    pub fn faiss() -> Self {
+        Self { by_faiss: true, ..Self::detect() }
+    }
+
+    fn of(level: Level) -> Self {
+        Self {
+            level,
+            #[cfg(feature = "faiss")]
+            by_faiss: false,
+        }
+    }
+
+    /// The instruction set in use, or FAISS, for reports.
     pub fn name(self) -> &'static str {
-        match self.0 {
+        #[cfg(feature = "faiss")]
+        if self.by_faiss {
+            return "faiss";
+        }
+        match self.level {
             Level::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => "avx2",
@@ -124,7 +148,7 @@ impl Kernels {
     /// `next`, of the same length, is fetched into the cache meanwhile, as far as `row` is read.
     pub(super) fn squared_l2(self, row: &[Stripe], scale: f32, query: &[Stripe], bound: f32, next: &[Stripe]) -> f32 {
         debug_assert!(row.len() == query.len() && row.len() == next.len());
-        match self.0 {
+        match self.level {
             Level::Scalar => squared_l2(row, scale, query, bound),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(cpu) => cpu.squared_l2(row, scale, query, bound, next),
@@ -136,7 +160,7 @@ impl Kernels {
     /// The sum of `row * query`. `next` as above.
     pub(super) fn dot(self, row: &[Stripe], query: &[Stripe], next: &[Stripe]) -> f32 {
         debug_assert!(row.len() == query.len() && row.len() == next.len());
-        match self.0 {
+        match self.level {
             Level::Scalar => dot(row, query),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(cpu) => cpu.dot(row, query, next),
@@ -148,7 +172,7 @@ impl Kernels {
     /// Puts into `dots` the sums of code times weight, for each of `nodes`.
     pub(super) fn code_dots(self, codes: CodeParts<'_>, weights: &[WeightBlock], nodes: &[u32], dots: &mut Vec<i32>) {
         dots.clear();
-        match self.0 {
+        match self.level {
             Level::Scalar => dots.extend(nodes.iter().map(|node| code_dot(codes.of(*node, weights.len()), weights))),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(cpu) => cpu.code_dots(codes, weights, nodes, dots),
@@ -159,7 +183,7 @@ impl Kernels {
 
     /// Asks for what will be read soon. The plain code does without.
     pub(super) fn prefetch<T>(self, soon: &[T]) {
-        match self.0 {
+        match self.level {
             Level::Scalar => {}
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) | Level::Avx512(_) => codes::prefetch(soon),

@@ -6,6 +6,7 @@
 //! - [`FlatIndex`] holds the rows. Cloning it takes two pointer copies, and a clone never changes: a clone is the view
 //!   that readers search while one writer goes on, and a clone thrown away is an aborted transaction;
 //! - [`Scan`] is a search cut into steps, for a query that lets others run between them;
+//! - with the feature `faiss`, `by_faiss` has FAISS compare blocks of rows, which changes no answer;
 //! - [`graph`] finds about the nearest of many vectors, from small codes of them;
 //! - [`family`] puts whole indexes behind one trait: one exact, and two that are built as a whole and find about the nearest.
 //!
@@ -13,6 +14,8 @@
 //! index, and whether a hit is current, in `memory`.
 
 mod block;
+#[cfg(feature = "faiss")]
+mod by_faiss;
 pub mod family;
 mod flat;
 pub mod graph;

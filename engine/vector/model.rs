@@ -27,10 +27,16 @@ impl Pool for OutOfOrder {
 
 /// What an index should be.
 #[derive(Clone, Debug, Default)]
-struct Model(BTreeMap<RecordId, (Version, Vec<f32>)>);
+pub(super) struct Model(BTreeMap<RecordId, (Version, Vec<f32>)>);
 
 impl Model {
-    fn search(&self, shape: Shape, query: &[f32], k: usize, keep: impl Fn(RecordId, Version) -> bool) -> Vec<Hit> {
+    pub(super) fn search(
+        &self,
+        shape: Shape,
+        query: &[f32],
+        k: usize,
+        keep: impl Fn(RecordId, Version) -> bool,
+    ) -> Vec<Hit> {
         let distance = |row: &[f32]| shape.distance(Kernels::scalar(), row, query).expect("admitted vectors");
         let mut hits: Vec<Hit> = self
             .0
@@ -60,11 +66,11 @@ enum Op {
 }
 
 #[derive(Clone, Debug)]
-struct Case {
-    shape: Shape,
+pub(super) struct Case {
+    pub(super) shape: Shape,
     ops: Vec<Op>,
-    query: Vec<f32>,
-    k: usize,
+    pub(super) query: Vec<f32>,
+    pub(super) k: usize,
 }
 
 /// Few values per component, so that equal vectors and tied distances are common; never all zero.
@@ -76,7 +82,7 @@ fn vectors(dim: usize) -> impl Strategy<Value = Vec<f32>> {
     })
 }
 
-fn cases() -> impl Strategy<Value = Case> {
+pub(super) fn cases() -> impl Strategy<Value = Case> {
     let metric = prop_oneof![Just(Metric::L2), Just(Metric::Cosine), Just(Metric::InnerProduct)];
     // 300 components: rows long enough to be given up early. 9,000: blocks of one row.
     let dim = prop_oneof![8 => 1usize..5, 2 => Just(40usize), 1 => Just(300), 1 => Just(9000)];
@@ -100,7 +106,7 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 /// Every state of the index that a snapshot was taken of, the last one included, with what it should be.
-fn play(case: &Case, kernels: Kernels) -> Vec<(FlatIndex, Model)> {
+pub(super) fn play(case: &Case, kernels: Kernels) -> Vec<(FlatIndex, Model)> {
     let (mut index, mut model) = (FlatIndex::new(case.shape, kernels), Model::default());
     let mut snapshots = Vec::new();
     for (n, op) in case.ops.iter().enumerate() {

@@ -6,10 +6,12 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::Kernels;
+use super::block::ALL_ROWS;
+#[cfg(feature = "faiss")]
+use super::by_faiss;
 use super::flat::{BlockNo, FlatIndex, LiveBlock};
 use super::kernels::Stripe;
-use super::metric::{Shape, VectorError};
+use super::metric::VectorError;
 use crate::ids::{RecordId, Version};
 
 /// A row that a search has found.
@@ -32,14 +34,24 @@ pub struct Scan {
     row: Box<[Stripe]>,
     next: BlockNo,
     best: Best,
+    /// The query as FAISS takes it, if it is asked.
+    #[cfg(feature = "faiss")]
+    faiss: Option<by_faiss::Query>,
 }
 
 impl Scan {
     /// Starts a search for the `k` rows of `index` nearest to `query`.
     pub fn new(index: FlatIndex, query: &[f32], k: usize) -> Result<Self, VectorError> {
-        let query = index.shape().prepare_query(query)?;
-        let row = vec![Stripe::ZERO; query.len()].into_boxed_slice();
-        Ok(Self { index, query, row, next: BlockNo(0), best: Best { hits: BinaryHeap::new(), k } })
+        let stripes = index.shape().prepare_query(query)?;
+        Ok(Self {
+            row: vec![Stripe::ZERO; stripes.len()].into_boxed_slice(),
+            query: stripes,
+            next: BlockNo(0),
+            best: Best { hits: BinaryHeap::new(), k },
+            #[cfg(feature = "faiss")]
+            faiss: by_faiss::Query::new(index.shape(), index.kernels(), query),
+            index,
+        })
     }
 
     /// Compares about `rows_max` more rows (to the end of a block, and at least one block). True when none is left.
@@ -53,7 +65,6 @@ impl Scan {
         if self.best.k == 0 {
             return true;
         }
-        let (shape, kernels) = (self.index.shape(), self.index.kernels());
         let mut rows = 0;
         let mut blocks = self.index.blocks_from(self.next).peekable();
         while let Some((number, held)) = blocks.next() {
@@ -61,7 +72,11 @@ impl Scan {
                 return false;
             }
             let after = blocks.peek().and_then(|(_, held)| held.first_live_row());
-            self.best.offer_block(shape, kernels, held, after, &self.query, &mut keep);
+            #[cfg(feature = "faiss")]
+            let some = self.faiss.as_ref().map_or(ALL_ROWS, |faiss| faiss.rows_within(&held.block, self.best.bound()));
+            #[cfg(not(feature = "faiss"))]
+            let some = ALL_ROWS;
+            self.best.offer_block(&self.index, held, some, after, &self.query, &mut keep);
             self.next = BlockNo(number.0 + 1);
             rows += held.block.len();
         }
@@ -114,18 +129,18 @@ struct Best {
 }
 
 impl Best {
-    /// Compares the live rows of a block. `after` is the row that the scan comes to next.
+    /// Compares the live rows of a block that have a bit in `some`. `after` is the row that the scan comes to next.
     fn offer_block(
         &mut self,
-        shape: Shape,
-        kernels: Kernels,
+        index: &FlatIndex,
         held: &LiveBlock,
+        some: u64,
         after: Option<&[Stripe]>,
         query: &[Stripe],
         mut keep: impl FnMut(RecordId, Version) -> bool,
     ) {
-        let block = &held.block;
-        let mut rows = held.live_rows().peekable();
+        let (shape, kernels, block) = (index.shape(), index.kernels(), &held.block);
+        let mut rows = held.live_rows_of(some).peekable();
         while let Some(row) = rows.next() {
             let (stripes, bound) = (block.stripes(row), self.bound());
             let next = rows.peek().map(|row| block.stripes(*row)).or(after).unwrap_or(stripes);
