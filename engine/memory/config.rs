@@ -24,7 +24,7 @@ pub struct Config {
     pub dim: usize,
     /// How vectors are compared. Fixed when a directory is first used.
     pub metric: Metric,
-    /// Which machine code compares them. They agree to the last bit.
+    /// Which machine code compares them. All give the same answers, to the last bit.
     pub kernels: KernelChoice,
     /// How frames of the log are written. A log may hold both kinds.
     pub log_format: LogFormat,
@@ -46,7 +46,7 @@ pub struct Config {
     pub archive: ArchiveRules,
     /// How many bytes of vectors of what was flushed the exact index keeps in memory: of the newest segments; a search reads
     /// the others. Rows that were replaced lately, and 64 MiB for the next ones, come on top, and short vectors take 128 bytes.
-    /// Without effect in [`L1Persist::Rewrite`], which has to have all that it writes.
+    /// Without effect in [`L1Persist::Rewrite`], which has to have all that it writes. What FAISS keeps of them counts.
     pub l1_bytes: u64,
     /// How many bytes of keys of segments are kept in memory.
     pub cache_bytes: usize,
@@ -85,6 +85,10 @@ pub enum KernelChoice {
     Scalar,
     /// The fastest that this processor has.
     Detect,
+    /// FAISS, for what the exact index has in memory, whose rows are there twice then; the fastest for all else. Takes
+    /// [`Metric::L2`]. Not for simulated runs: their suites ask for [`KernelChoice::Scalar`], which executes the same everywhere.
+    #[cfg(feature = "faiss")]
+    Faiss,
 }
 
 /// How the exact index is kept on disk.
@@ -139,6 +143,10 @@ pub enum ConfigError {
     /// A rule of the archive's graph is out of its bounds.
     #[error("archive.graph: {0}")]
     Graph(GraphError),
+    /// FAISS compares by one metric only.
+    #[cfg(feature = "faiss")]
+    #[error("kernels: faiss compares by the metric l2 only, and the metric is {0:?}; `detect` takes any")]
+    FaissMetric(Metric),
     /// A number is infinite, or none.
     #[error("consolidation.{what} is {found}: it must be a number")]
     NotFinite {
@@ -208,6 +216,10 @@ impl Config {
     /// Says what is wrong with it, if anything is.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.shape()?;
+        #[cfg(feature = "faiss")]
+        if self.kernels == KernelChoice::Faiss && self.metric != Metric::L2 {
+            return Err(ConfigError::FaissMetric(self.metric));
+        }
         let least = [
             ("records_max", self.records_max, 1),
             ("flush_bytes", self.flush_bytes as u64, 1),
@@ -262,9 +274,18 @@ impl Config {
     /// How many rows of what was flushed the exact index keeps in memory.
     pub(super) fn l1_rows(&self) -> u64 {
         match self.l1_persist {
-            L1Persist::Delta { .. } => self.l1_bytes / (size_of::<f32>() * self.dim) as u64,
+            L1Persist::Delta { .. } => self.l1_bytes / self.l1_row_bytes() as u64,
             L1Persist::Rewrite => u64::MAX,
         }
+    }
+
+    fn l1_row_bytes(&self) -> usize {
+        let bytes = size_of::<f32>() * self.dim;
+        #[cfg(feature = "faiss")]
+        if self.kernels == KernelChoice::Faiss {
+            return 2 * bytes;
+        }
+        bytes
     }
 
     /// Whether rows leave the exact index that the archive has.
@@ -276,6 +297,15 @@ impl Config {
     pub(super) fn kernels(&self) -> Kernels {
         self.kernels.kernels()
     }
+
+    /// What compares those of the exact index. Not those of jobs, whose memory is bounded more tightly.
+    pub(super) fn l1_kernels(&self) -> Kernels {
+        #[cfg(feature = "faiss")]
+        if self.kernels == KernelChoice::Faiss {
+            return Kernels::faiss();
+        }
+        self.kernels()
+    }
 }
 
 impl KernelChoice {
@@ -283,6 +313,8 @@ impl KernelChoice {
         match self {
             KernelChoice::Scalar => Kernels::scalar(),
             KernelChoice::Detect => Kernels::detect(),
+            #[cfg(feature = "faiss")]
+            KernelChoice::Faiss => KernelChoice::Detect.kernels(),
         }
     }
 }

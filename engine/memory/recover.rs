@@ -364,7 +364,7 @@ impl Opening<'_> {
     }
 
     fn empty_index(&self) -> FlatIndex {
-        FlatIndex::new(self.shape, self.boot.config.kernels())
+        FlatIndex::new(self.shape, self.boot.config.l1_kernels())
     }
 
     fn log_options(&self) -> LogOptions {

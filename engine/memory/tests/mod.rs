@@ -6,6 +6,8 @@ mod away;
 mod bulk;
 mod compact;
 mod consolidate;
+#[cfg(feature = "faiss")]
+mod faiss;
 mod fallback;
 mod flush;
 mod health;
