@@ -81,15 +81,15 @@ mod tests {
 
     #[cfg(feature = "faiss")]
     #[test]
-    fn faiss_answers_many_threads_at_once_as_it_answers_one() {
+    fn many_threads_that_have_faiss_compare_find_what_one_finds_without() {
         use crate::{
             ids::{RecordId, Version},
             vector::FlatIndex,
         };
         let shape = Shape { metric: Metric::L2, dim: Dim::new(4).expect("a dimension") };
         let vector = |n: u64| [n * 7 % 101, n * 31 % 97, n % 11, n / 9].map(|component| component as f32);
-        let answers = |pool: &dyn Pool| {
-            let mut index = FlatIndex::new(shape, Kernels::faiss());
+        let answers = |kernels: Kernels, pool: &dyn Pool| {
+            let mut index = FlatIndex::new(shape, kernels);
             for n in 0..3000 {
                 index.upsert(RecordId(n), Version(1), &vector(n)).expect("an admitted vector");
             }
@@ -101,10 +101,10 @@ mod tests {
             });
             hits.into_inner().expect("no panic")
         };
-        let one = answers(&OneThread);
-        assert!(one.iter().all(|hits| hits.len() == 5));
+        let expected = answers(Kernels::scalar(), &OneThread);
+        assert!(expected.iter().all(|hits| hits.len() == 5));
         for threads in [2, 8] {
-            assert_eq!(answers(&Threads(threads)), one, "{threads} threads");
+            assert_eq!(answers(Kernels::faiss(), &Threads(threads)), expected, "{threads} threads");
         }
     }
 

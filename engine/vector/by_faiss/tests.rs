@@ -138,7 +138,7 @@ proptest! {
     fn a_row_within_the_bound_is_never_dismissed_and_a_far_one_is(
         (dim, components) in extremes(), query in 0usize..64, bound in 0usize..64
     ) {
-        let index = full_block(dim, &components);
+        let index = filled(dim, &components);
         let (_, held) = index.blocks_from(BlockNo(0)).next().expect("a block");
         let rows: Vec<&[f32]> = components.chunks_exact(dim).take(held.block.len()).collect();
         let query = rows[query % rows.len()];
@@ -171,8 +171,12 @@ fn extremes() -> impl Strategy<Value = (usize, Vec<f32>)> {
     })
 }
 
-fn full_block(dim: usize, components: &[f32]) -> FlatIndex {
-    let mut index = FlatIndex::new(shape(Metric::L2, dim), Kernels::faiss());
+fn filled(dim: usize, components: &[f32]) -> FlatIndex {
+    filled_by(Kernels::faiss(), dim, components)
+}
+
+fn filled_by(kernels: Kernels, dim: usize, components: &[f32]) -> FlatIndex {
+    let mut index = FlatIndex::new(shape(Metric::L2, dim), kernels);
     for (id, row) in components.chunks_exact(dim).enumerate() {
         index.upsert(RecordId(id as u64), Version(1), row).expect("an admitted vector");
     }
@@ -184,7 +188,7 @@ fn the_longest_rows_are_not_dismissed_for_being_added_up_in_another_order() {
     let dim = Dim::MAX;
     let differ = (0..8).filter(|seed| {
         let (row, query) = (vector(dim, 4 * seed + 2), vector(dim, 4 * seed + 3));
-        let index = full_block(dim, &row);
+        let index = filled(dim, &row);
         let (_, held) = index.blocks_from(BlockNo(0)).next().expect("a block");
         let asked = Query::new(index.shape(), Kernels::faiss(), &query).expect("L2");
         let bound = distance(&row, &query);
@@ -198,7 +202,7 @@ fn the_longest_rows_are_not_dismissed_for_being_added_up_in_another_order() {
 
 #[test]
 fn a_block_has_one_index_of_faiss_from_its_first_search_on_and_the_tail_has_none() {
-    let mut index = full_block(8, &vector(200 * 8, 2));
+    let mut index = filled(8, &vector(200 * 8, 2));
     assert_eq!(index.blocks_of_faiss(), 0, "nobody has searched");
     let snapshot = index.clone();
     snapshot.search(&vector(8, 3), 3).expect("an admitted query");
@@ -231,18 +235,19 @@ fn faiss_is_asked_under_the_metric_that_it_has_and_with_its_kernels_only() {
 
 #[test]
 fn what_faiss_fails_at_is_compared_by_our_kernel() {
-    let index = full_block(8, &vector(200 * 8, 2));
-    let expected = index.search(&vector(8, 3), 5);
-    let index = full_block(8, &vector(200 * 8, 2));
+    let rows = vector(200 * 8, 2);
+    let expected = filled_by(Kernels::scalar(), 8, &rows).search(&vector(8, 3), 5);
+    let index = filled(8, &rows);
     let no_memory = |(_, held): (BlockNo, &LiveBlock)| held.block.sieve.0.set(None).is_ok();
     assert!(index.blocks_from(BlockNo(0)).all(no_memory));
     assert_eq!((index.search(&vector(8, 3), 5), index.blocks_of_faiss()), (expected, 0));
 }
 
 #[test]
-fn a_scan_with_faiss_gives_the_same_answer_wherever_it_is_cut() {
-    let index = full_block(8, &vector(1000 * 8, 2));
-    let expected = index.search(&vector(8, 3), 7).expect("an admitted query");
+fn a_scan_with_faiss_gives_the_answer_of_one_without_wherever_it_is_cut() {
+    let rows = vector(1000 * 8, 2);
+    let expected = filled_by(Kernels::scalar(), 8, &rows).search(&vector(8, 3), 7).expect("an admitted query");
+    let index = filled(8, &rows);
     for rows_max in [1, 65, 300] {
         let mut scan = Scan::new(index.clone(), &vector(8, 3), 7).expect("an admitted query");
         while !scan.step(rows_max) {}
