@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod error;
+mod faiss;
 mod mutants;
 mod page;
 mod survivors;
@@ -23,6 +24,7 @@ usage: cargo ci COMMAND
   mutants [NAME..] [--seeds N] [--json F] [--no-tests] [--keep] [--check]
           plants the bugs of scenarios/mutants in a copy of the tree and hunts each; with --check, only whether
           they can still be planted
+  faiss   the engine's exact index with FAISS, and against it; skipped by name where FAISS cannot be built; minutes
   page    a report as a page, used in a real browser; skipped by name where there is none
   survivors [K/N]
           small changes of protocols and storage that no test and no suite notices; hours, or a share of them
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["tidy"] => tidy::run(),
         ["mutants", words @ ..] => mutants::run(words),
+        ["faiss"] => faiss::run(),
         ["page"] => page::run(),
         ["survivors", words @ ..] => survivors::run(words),
         ["bench", words @ ..] => bench::run(words),
