@@ -15,7 +15,7 @@
 //!
 //! **Threads.** A query is asked alone. FAISS divides queries among its threads, not rows, so that it starts none; and only
 //! batches of 20 go to BLAS, in whose form (norms less products) distances would err without a bound. Many threads may search one
-//! index: searching changes nothing in it.
+//! index: searching changes nothing in it. (OpenBLAS, if that is the BLAS, starts threads when the process starts. They idle.)
 
 use std::sync::OnceLock;
 
