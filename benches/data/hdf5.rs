@@ -2,8 +2,8 @@
 //! `neighbors`, some at a time.
 //!
 //! # Invariants
-//! - No more of a table is in memory than [`BLOCK_BYTES`], and what the reader unpacks on the way: parts of it, if it was written
-//!   in parts, of which none is larger than [`PART_BYTES_MAX`].
+//! - No more of a table is in memory than a few times [`BLOCK_BYTES`] (as read, as numbers, as `f32`), and what the reader unpacks on
+//!   the way: parts of it, if it was written in parts, of which none is larger than [`PART_BYTES_MAX`], and as much that it keeps.
 //! - Answers in the file are those of its own metric, so a file that names another than ours is refused.
 //! - Other files are never opened, whatever this one says of them.
 
@@ -35,7 +35,7 @@ struct Table {
 impl Table {
     fn open(path: &Path, name: &'static str) -> Result<Table, DataError> {
         let options = OpenOptions { max_read_bytes: BLOCK_BYTES as usize, ..OpenOptions::default() };
-        let options = OpenOptions { max_chunk_bytes: PART_BYTES_MAX, ..options };
+        let options = OpenOptions { max_chunk_bytes: PART_BYTES_MAX, chunk_cache_bytes: PART_BYTES_MAX, ..options };
         let file = Hdf5File::open_with_options(path, options).map_err(|error| failed(path, "the file", error))?;
         check_len(path, &file)?;
         check_metric(path, &file)?;

@@ -117,15 +117,16 @@ def diskann(rows, job, dir):
 def diskann_disk(rows, job, dir):
     import diskannpy as library
 
-    # As much memory for codes as ours takes, about: 512 bytes a row. More takes long to train.
+    # As much memory for codes as ours takes: half a byte a component, in steps of 64. More takes long to train.
+    code_bytes = -(-rows.shape[1] // 128) * 64
     settings = {"complexity": 100, "graph_degree": 64, "build_memory_maximum": 4.0}
-    settings["search_memory_maximum"] = len(rows) * 512 / 2**30
+    settings["search_memory_maximum"] = len(rows) * code_bytes / 2**30
     library.build_disk_index(rows, "l2", dir, num_threads=job["threads"], **settings)
     index = library.StaticDiskIndex(dir, num_threads=1, num_nodes_to_cache=0)
     chosen = {}
     choose = lambda width: chosen.update(complexity=width)
     ask = lambda q: index.search(q[0], K, beam_width=4, **chosen).identifiers
-    return "degree 64, complexity 100, codes of 512 bytes, beam 4", "complexity", LISTS, choose, ask
+    return f"degree 64, complexity 100, codes of {code_bytes} bytes at most, beam 4", "complexity", LISTS, choose, ask
 
 
 PEERS = {  # name: library, how it is built

@@ -140,8 +140,9 @@ impl Fetch {
 
     /// Does without reading those that were read already, of the same view.
     pub(super) fn knowing(mut self, records: &[Arc<Record>]) -> Fetch {
+        let records: BTreeMap<RecordId, &Arc<Record>> = records.iter().map(|record| (record.id, record)).collect();
         for wanted in &mut self.wanted {
-            if let Some(record) = records.iter().find(|record| record.id == wanted.id) {
+            if let Some(record) = records.get(&wanted.id) {
                 wanted.at = At::Known(Some(Arc::clone(record)));
             }
         }

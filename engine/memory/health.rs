@@ -94,7 +94,8 @@ impl MemoryNode {
             self.scrub.group += 1;
             segment.group(group).map(drop)
         } else {
-            self.scrub = Scrub { segment: self.scrub.segment + 1, group: 0, row: 0 };
+            // Where rows were read last stays as it is: segments are added all the time.
+            self.scrub = Scrub { segment: self.scrub.segment + 1, group: 0, row: self.scrub.row };
             segment.decisions().map(drop)
         };
         if read.as_ref().is_err_and(|error| !error.is_passing()) {

@@ -32,7 +32,7 @@
 //! `bulk.staged` {records, ahead}, `bulk.added` {lsn, records}, `bulk.failed`,
 //! `compacted` {segments, entries}, `compaction.failed` {damaged},
 //! `swap.marked` {lsn}, `archive.progress` {step: 1 copying, 2 coding, 3 linking, 4 asking, 5 writing; done, of}, `archive.built` {records, recall of 10,000}, `archive.published` {generation, records}, `swap.cleared` {lsn},
-//! `archive.failed`, `archive.poor` {recall}, `archive.damaged` {generation}, `archive.unread` {generation}, `archive.too_large`, `archive.served` {generation, records} (by a boot), `archive.abandoned`,
+//! `archive.failed`, `archive.poor` {recall}, `archive.damaged` {generation}, `archive.unread` {generation}, `archive.unknown_format` {generation}, `archive.too_large`, `archive.served` {generation, records} (by a boot), `archive.abandoned`,
 //! `consolidate.begun` {pass}, `consolidated` {pass, changed, spared}, `consolidate.failed` {pass} (0 NREM, 1 REM, 2 PRUNE),
 //! `log.tail_truncated` {lsn}, `recover.redone` {n},
 //! `participant.refused` {manager}, `participant.timed_out` {manager}, `participant.redriven`.

@@ -297,7 +297,9 @@ mod tests {
         for metric in Metric::ALL {
             for (seed, by) in [(0.1, 0.0), (1.7, 3.0), (2.3, -20.0), (0.9, 400.0)] {
                 let (truly, query) = (vector(seed, by), vector(0.7, by));
-                let row: Vec<f32> = truly.iter().map(|x| x + x * 1e-3).collect();
+                // Across it, so that its direction changes.
+                let error = |at: usize, x: f32| if at.is_multiple_of(2) { x * 1e-3 } else { x * -1e-3 };
+                let row: Vec<f32> = truly.iter().enumerate().map(|(at, x)| x + error(at, *x)).collect();
                 let off = norm(&truly) * 1e-3;
                 let (low, high) = shape(metric, 40).around(distance(metric, &row, &query), &row, off, &query);
                 let found = f64::from(distance(metric, &truly, &query));

@@ -30,7 +30,7 @@ pub(super) struct Rules {
     /// How many candidates are looked at for them: more make a better graph, and take longer
     #[arg(long, default_value_t = GraphRules::default().complexity)]
     complexity: u32,
-    /// How vectors are written in it: f16 takes half as much of the disk, and candidates are then compared by the records themselves
+    /// How vectors are written in it: rows of f16 are half as long, and the nearest candidates are then compared by the records themselves
     #[arg(long, default_value = RowFormat::default().name(), value_name = "f32|f16")]
     row_format: RowFormat,
     /// The most MiB of memory that a search of it may take

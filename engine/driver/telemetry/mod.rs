@@ -13,7 +13,7 @@
 //! | `stormproof_flushed_records_total`, `stormproof_compacted_entries_total` | records that went into segments |
 //! | `stormproof_level` | 0 normal, 1 read-only |
 //! | `stormproof_breaker` | 0 closed, 1 open, 2 half open |
-//! | `stormproof_archive_generation`, `stormproof_archive_records` | which generation of the archive is served (0: none), and how many records it has |
+//! | `stormproof_archive_generation`, `stormproof_archive_records` | which generation of the archive is served (0: it was damaged or too large, or could not be read; not told before there was one), and how many records it has |
 //! | `stormproof_held_writes` | writes that are held until the disk takes them |
 //! | `stormproof_alert{check}` | 1 while a health check (0 log, 1 segments, 2 space) has missed too often |
 
@@ -77,7 +77,9 @@ fn said(name: &'static str, values: &[(&'static str, u64)]) {
         "commit.batch" => histogram!(BATCH_TRANSACTIONS).record(value("n") as f64),
         "flush" => counter!("stormproof_flushed_records_total").increment(value("records")),
         "archive.served" | "archive.published" => archive(value("generation"), value("records")),
-        "archive.damaged" => archive(0, 0),
+        "archive.damaged" | "archive.unread" | "archive.unknown_format" => archive(0, 0),
+        // Said of the one that was found, and of one that was not built.
+        "archive.too_large" if value("generation") > 0 => archive(0, 0),
         "compacted" => counter!("stormproof_compacted_entries_total").increment(value("entries")),
         "degraded" => gauge!("stormproof_level").set(1.0),
         "degraded.over" => {

@@ -1,9 +1,10 @@
 //! Making a generation, as a job: reads segments that do not change, and writes one file that nobody else writes.
 //!
 //! 1. **Copying**: of each record that counts in the segments, the vector goes into the file, and into a survey of how vectors
-//!    are spread. A group of each segment is in memory at a time.
-//! 2. **Coding**: the rows are read back, their checksums compared, and made into codes, which stay in memory. Meanwhile each is
-//!    compared with some of the records, which are the questions of step 4: so it is known what an exact search answers.
+//!    are spread. A group of each segment is in memory at a time. Some of the records are the questions of step 4.
+//! 2. **Coding**: the rows are read back, their checksums compared, and made into codes, which stay in memory; where rows are rounded,
+//!    the segments are read once more for it, so that the graph is the same. Meanwhile each is compared with the questions: so it is
+//!    known what an exact search answers.
 //! 3. **Linking**: the graph is built from the codes.
 //! 4. **Asking**: the graph is asked those questions, and the share of right answers is what the node is told.
 //! 5. **Writing**: the body goes behind the rows; the file is synced, with its name.
@@ -148,7 +149,7 @@ pub(in crate::memory) struct BuildJob {
 
 enum At {
     Begin(Sources),
-    Copying { entries: Entries, writer: GenerationWriter, survey: Survey },
+    Copying(Box<Copying>),
     Coding(Box<Coding>),
     Linking { made: Made, builder: Box<Builder> },
     Asking { made: Made, graph: Arc<Graph>, next: usize, right: usize },
@@ -163,7 +164,17 @@ struct Made {
     questions: Vec<Question>,
 }
 
+struct Copying {
+    entries: Entries,
+    /// The same from the beginning, where rows are rounded.
+    again: Option<Entries>,
+    writer: GenerationWriter,
+    survey: Survey,
+    questions: Vec<Question>,
+}
+
 struct Coding {
+    again: Option<Entries>,
     writer: GenerationWriter,
     codec: Codec,
     codes: Codes,
@@ -190,21 +201,14 @@ impl BuildJob {
         let kernels = plan.kernels.kernels();
         self.at = match std::mem::replace(&mut self.at, At::Ended) {
             At::Begin(sources) => {
-                let entries = Entries::open(&**disk, &sources)?;
-                let writer = GenerationWriter::create(disk, sources.log, plan.no, sources.components, plan.rows)?;
-                self.at = At::Copying { entries, writer, survey: Survey::new(plan.shape) };
+                self.at = At::Copying(Box::new(Copying::new(disk, &sources, &plan)?));
                 return Ok(JobStep::Say(Bytes::default()));
             }
-            At::Copying { mut entries, mut writer, mut survey } => {
-                match copy(&mut entries, &mut writer, &mut survey, plan.rows, units)? {
-                    Copied::More => At::Copying { entries, writer, survey },
-                    Copied::All => {
-                        writer.end_rows()?;
-                        At::Coding(Box::new(Coding::new(writer, survey.finish(), &plan)?))
-                    }
-                    Copied::Not(unfit) => return Ok(JobStep::Done(unfit.word())),
-                }
-            }
+            At::Copying(mut copying) => match copying.go_on(&plan, units)? {
+                Copied::More => At::Copying(copying),
+                Copied::All => At::Coding(Box::new(Coding::new(*copying))),
+                Copied::Not(unfit) => return Ok(JobStep::Done(unfit.word())),
+            },
             At::Coding(mut coding) => {
                 if coding.go_on(plan.shape, kernels, pool, units)? {
                     At::Coding(coding)
@@ -223,7 +227,7 @@ impl BuildJob {
             }
             At::Asking { mut made, graph, next, right } => {
                 if let Some(question) = made.questions.get(next) {
-                    let right = right + question.ask(&graph, &made, plan.complexity as usize, kernels)?;
+                    let right = right + question.ask(&graph, &made, &plan, kernels)?;
                     At::Asking { made, graph, next: next + 1, right }
                 } else {
                     let asked: usize = made.questions.iter().map(|question| question.nearest.len()).sum();
@@ -253,7 +257,7 @@ impl BuildJob {
     fn progress(&mut self) -> JobStep {
         let (step, done, of) = match &self.at {
             At::Begin(_) | At::Ended => return JobStep::More,
-            At::Copying { writer, .. } => (1, writer.rows(), self.plan.records as usize),
+            At::Copying(copying) => (1, copying.writer.rows(), self.plan.records as usize),
             At::Coding(coding) => (2, coding.next, coding.writer.rows()),
             At::Linking { builder, .. } => {
                 let (done, of) = builder.progress();
@@ -278,30 +282,46 @@ enum Copied {
     Not(Outcome),
 }
 
-/// Copies the vectors of the next records.
-fn copy(
-    entries: &mut Entries,
-    writer: &mut GenerationWriter,
-    survey: &mut Survey,
-    rows: RowFormat,
-    units: usize,
-) -> StoreResult<Copied> {
-    for _ in 0..units {
-        let Some((id, entry)) = entries.next()? else { return Ok(Copied::All) };
-        if let Entry::Live(record) = entry {
+impl Copying {
+    fn new(disk: &Arc<dyn Disk>, sources: &Sources, plan: &Plan) -> StoreResult<Copying> {
+        Ok(Copying {
+            entries: Entries::open(&**disk, sources)?,
+            again: if plan.rows.is_exact() { None } else { Some(Entries::open(&**disk, sources)?) },
+            writer: GenerationWriter::create(disk, sources.log, plan.no, sources.components, plan.rows)?,
+            survey: Survey::new(plan.shape),
+            questions: Vec::new(),
+        })
+    }
+
+    /// Copies the vectors of the next records.
+    fn go_on(&mut self, plan: &Plan, units: usize) -> StoreResult<Copied> {
+        for _ in 0..units {
+            let Some((id, entry)) = self.entries.next()? else {
+                self.writer.end_rows()?;
+                return Ok(Copied::All);
+            };
+            let Entry::Live(record) = entry else { continue };
             // A boot does not look at the vectors of all segments.
-            match survey.add(&rows.rounded(&record.vector)) {
-                Ok(()) => {}
-                Err(error) if rows.is_exact() => return Err(foreign_vector(DIRECTORY.into(), 0, id, error)),
-                Err(error) => {
-                    let why = format!("rounded to 16 bits it is none: {error}; archive.rows has to be f32").into();
-                    return Ok(Copied::Not(Outcome::Unfit { id, why }));
-                }
+            let added = self.survey.add(&record.vector);
+            added.map_err(|error| foreign_vector(DIRECTORY.into(), 0, id, error))?;
+            if let Err(error) = plan.shape.check(&plan.rows.rounded(&record.vector)) {
+                let why = format!("rounded to 16 bits it is none: {error}; archive.rows has to be f32").into();
+                return Ok(Copied::Not(Outcome::Unfit { id, why }));
             }
-            writer.push(id, record.version, &record.vector)?;
+            self.choose(plan, &record.vector);
+            self.writer.push(id, record.version, &record.vector)?;
+        }
+        Ok(Copied::More)
+    }
+
+    /// Makes the vector that is the next row's a question, if it is its turn: about as many as are wanted, evenly.
+    fn choose(&mut self, plan: &Plan, vector: &[f32]) {
+        let (node, wanted) = (self.writer.rows(), plan.questions as usize);
+        let every = (plan.records as usize / wanted.max(1)).max(1);
+        if self.questions.len() < wanted && node.is_multiple_of(every) {
+            self.questions.push(Question { node, vector: vector.to_vec(), nearest: Vec::new() });
         }
     }
-    Ok(Copied::More)
 }
 
 impl Made {
@@ -330,24 +350,18 @@ impl Made {
 }
 
 impl Coding {
-    fn new(writer: GenerationWriter, codec: Codec, plan: &Plan) -> StoreResult<Coding> {
-        let rows = writer.rows();
-        let asked = rows.min(plan.questions as usize);
-        let mut questions = Vec::with_capacity(asked);
-        for n in 0..asked {
-            let (node, mut vector) = (n * rows / asked, Vec::new());
-            writer.read_rows(node, 1, &mut vector)?;
-            questions.push(Question { node, vector, nearest: Vec::new() });
-        }
+    fn new(copied: Copying) -> Coding {
+        let Copying { again, writer, survey, questions, .. } = copied;
+        let codec = survey.finish();
         let mut codes = codec.codes();
-        codes.reserve_exact(rows);
-        Ok(Coding { writer, codec, codes, questions, next: 0 })
+        codes.reserve_exact(writer.rows());
+        Coding { again, writer, codec, codes, questions, next: 0 }
     }
 
     /// Makes the next rows into codes; false once there are no more.
     fn go_on(&mut self, shape: Shape, kernels: Kernels, pool: &dyn Pool, units: usize) -> StoreResult<bool> {
         let (mut rows, from) = (Vec::new(), self.next);
-        self.writer.read_rows(from, units.clamp(1, ROWS), &mut rows)?;
+        self.read(units.clamp(1, ROWS), &mut rows)?;
         if rows.is_empty() {
             return Ok(false);
         }
@@ -361,6 +375,21 @@ impl Coding {
             self.compare(&rows, from, shape, kernels, pool);
         }
         Ok(true)
+    }
+
+    /// Reads the vectors of the next rows. Rows are compared with their checksums even if they are not what is asked for.
+    fn read(&mut self, max: usize, vectors: &mut Vec<f32>) -> StoreResult<()> {
+        self.writer.read_rows(self.next, max, vectors)?;
+        let Some(entries) = &mut self.again else { return Ok(()) };
+        let components = vectors.len();
+        vectors.clear();
+        while vectors.len() < components {
+            let (_, entry) = entries.next()?.expect("a segment does not change, and these were read before");
+            if let Entry::Live(record) = entry {
+                vectors.extend_from_slice(&record.vector);
+            }
+        }
+        Ok(())
     }
 
     /// Compares rows, of which the first is that of node `from`, with each question.
@@ -387,11 +416,12 @@ impl Question {
         self.nearest.truncate(QUESTION_K);
     }
 
-    /// How many the graph finds that are as near as the nearest, of those among the candidates of a search whose vectors say so.
-    fn ask(&self, graph: &Arc<Graph>, made: &Made, complexity: usize, kernels: Kernels) -> StoreResult<usize> {
+    /// How many the graph finds that are as near as the nearest, of those among the candidates of a search whose rows say so, or that
+    /// they may be, if they are rounded.
+    fn ask(&self, graph: &Arc<Graph>, made: &Made, plan: &Plan, kernels: Kernels) -> StoreResult<usize> {
         let Some(worst) = self.nearest.last() else { return Ok(0) };
         let query = made.codec.query(&self.vector).expect("a row is a vector that the index takes");
-        let mut search = GraphSearch::new(Arc::clone(graph), query, complexity.max(QUESTION_K + 1));
+        let mut search = GraphSearch::new(Arc::clone(graph), query, (plan.complexity as usize).max(QUESTION_K + 1));
         while !search.step(usize::MAX) {}
         let (mut found, mut row) = (0, Vec::new());
         for candidate in search.finish() {
@@ -400,8 +430,16 @@ impl Question {
                 continue;
             }
             made.writer.read_rows(node, 1, &mut row)?;
-            let distance = made.codec.shape().distance(kernels, &row, &self.vector);
-            found += usize::from(distance.expect("rows are vectors that the index takes") <= worst.distance);
+            let distance =
+                plan.shape.distance(kernels, &row, &self.vector).expect("rows are vectors that the index takes");
+            let near = match plan.rows {
+                RowFormat::F32 => distance <= worst.distance,
+                RowFormat::F16 => {
+                    let (low, _) = plan.shape.around(distance, &row, plan.rows.off(&row), &self.vector);
+                    low <= worst.distance.into()
+                }
+            };
+            found += usize::from(near);
         }
         Ok(found.min(self.nearest.len()))
     }
@@ -416,7 +454,7 @@ impl Job for BuildJob {
         pool: &dyn Pool,
         units: u32,
     ) -> Result<JobStep, JobError> {
-        let copying = matches!(self.at, At::Begin(_) | At::Copying { .. });
+        let copying = matches!(self.at, At::Begin(_) | At::Copying(_));
         match self.go_on(disk, pool, units as usize) {
             Ok(step) => Ok(step),
             Err(StoreError::Disk(error)) => Err(error.into()),

@@ -12,6 +12,7 @@ pub struct ArchiveRules {
     /// How a graph is built.
     pub graph: GraphRules,
     /// How the vectors are written that candidates are compared by.
+    #[serde(default)]
     pub rows: RowFormat,
     /// How many candidates a search keeps, where it does not say so itself: more find more, and take longer.
     pub search_complexity: u32,
@@ -24,7 +25,8 @@ pub struct ArchiveRules {
     pub build_memory_maximum: u64,
     /// How many of its own records a new generation is asked for, before it is served; 0: none.
     pub verify_queries: u32,
-    /// How many of the ten nearest it has to find of those, in percent. One that finds fewer is not served.
+    /// How many of the ten nearest it has to find of those, in percent. One that finds fewer is not served. Among rows that are rounded one
+    /// counts as found that may be as near.
     pub recall_min_percent: u32,
     /// It is rebuilt every so often, if something has changed; 0: never by time.
     pub rebuild_every_ms: u64,

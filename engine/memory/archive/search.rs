@@ -14,7 +14,7 @@ use super::{rules::ArchiveRules, served::Archive};
 use crate::{
     memory::{fetch::Fetch, recover::foreign_vector, view::View},
     store::{Record, StoreError, StoreResult},
-    vector::{Scan, VectorError, graph::GraphSearch},
+    vector::{Scan, Shape, VectorError, graph::GraphSearch},
 };
 
 /// Nodes that a search goes to before it lets others run.
@@ -117,16 +117,16 @@ impl ArchiveScan {
             At::Reading(nodes) => {
                 // All or none: if one is damaged, everything is compared elsewhere.
                 let rows = nodes.into_iter().zip(io.take());
-                let rows: Vec<(usize, Vec<f32>)> =
-                    rows.map(|(node, read)| self.row(node as usize, read)).collect::<StoreResult<_>>()?;
+                let row = |(node, read)| self.row(node as usize, read, view.index.shape());
+                let rows: Vec<(usize, Vec<f32>)> = rows.map(row).collect::<StoreResult<_>>()?;
                 if self.archive.generation.format().is_exact() {
                     for (node, vector) in rows {
                         let (id, version) = self.archive.generation.record(node);
-                        scan.offer(id, version, &vector).map_err(|error| self.foreign(node, error))?;
+                        scan.offer(id, version, &vector).expect("it was checked");
                     }
                     return Ok(true);
                 }
-                let nearest = self.nearest(rows, view, scan)?;
+                let nearest = self.nearest(rows, view.index.shape(), scan);
                 let ids = nearest.into_iter().map(|node| self.archive.generation.record(node).0);
                 self.at = At::Fetching(Fetch::new(view, ids));
                 self.step(view, scan, io)
@@ -137,11 +137,15 @@ impl ArchiveScan {
                     Ok(false)
                 }
                 Ok(true) => {
-                    self.fetched = fetch.finish().flatten().collect();
-                    for record in &self.fetched {
-                        let offered = scan.offer(record.id, record.version, &record.vector);
-                        assert!(offered.is_ok(), "the ground truth has what the index took: {offered:?}");
+                    let records: Vec<Arc<Record>> = fetch.finish().flatten().collect();
+                    if records.iter().any(|record| view.index.shape().check(&record.vector).is_err()) {
+                        self.gave_up = true;
+                        return Ok(true);
                     }
+                    for record in &records {
+                        scan.offer(record.id, record.version, &record.vector).expect("it was checked");
+                    }
+                    self.fetched = records;
                     Ok(true)
                 }
                 // Nothing is wrong with the archive. Whoever compares everything comes upon it, and says so.
@@ -159,23 +163,25 @@ impl ArchiveScan {
         view.index.is_away(id, version)
     }
 
-    fn row(&self, node: usize, read: DiskResult<Bytes>) -> StoreResult<(usize, Vec<f32>)> {
-        Ok((node, self.archive.generation.vector(node, &read?)?))
+    fn row(&self, node: usize, read: DiskResult<Bytes>, shape: Shape) -> StoreResult<(usize, Vec<f32>)> {
+        let vector = self.archive.generation.vector(node, &read?)?;
+        shape.check(&vector).map_err(|error| self.foreign(node, error))?;
+        Ok((node, vector))
     }
 
     /// The nodes whose vectors may be among the nearest that are asked for, by what their rows say.
-    fn nearest(&self, rows: Vec<(usize, Vec<f32>)>, view: &View, scan: &mut Scan) -> StoreResult<Vec<usize>> {
-        let (shape, format) = (view.index.shape(), self.archive.generation.format());
+    fn nearest(&self, rows: Vec<(usize, Vec<f32>)>, shape: Shape, scan: &mut Scan) -> Vec<usize> {
+        let format = self.archive.generation.format();
         let mut around = Vec::with_capacity(rows.len());
         for (node, row) in rows {
-            let distance = scan.distance(&row).map_err(|error| self.foreign(node, error))?;
+            let distance = scan.distance(&row).expect("it was checked");
             around.push((shape.around(distance, &row, format.off(&row), &self.query), node));
         }
         let mut highs: Vec<f64> = around.iter().map(|((_, high), _)| *high).collect();
         highs.sort_by(f64::total_cmp);
         // So many are not farther than that.
         let bound = highs.get(self.k.saturating_sub(1)).copied().unwrap_or(f64::INFINITY);
-        Ok(around.into_iter().filter(|((low, _), _)| *low <= bound).map(|(_, node)| node).collect())
+        around.into_iter().filter(|((low, _), _)| *low <= bound).map(|(_, node)| node).collect()
     }
 
     fn foreign(&self, node: usize, error: VectorError) -> StoreError {

@@ -10,6 +10,7 @@ use crate::{
     memory::{compact::Pause, config::Config, node::MemoryNode, op::Reply, view::View},
     protocol::swap::Input,
     store::{
+        StoreError,
         archive::{self, Loading},
         manifest::{ArchiveBase, Manifest},
     },
@@ -142,7 +143,7 @@ impl View {
 /// What a boot has found of the generation in force.
 #[derive(Clone, Debug)]
 pub(in crate::memory) enum Found {
-    /// There is none, or it is larger than it may be.
+    /// There is none, or it is larger than it may be, or of another format.
     None,
     /// It cannot be read now. A cache is no reason not to start.
     Unread,
@@ -192,6 +193,11 @@ pub(in crate::memory) fn load_at_boot(
         Err(error) if error.is_passing() => {
             out.note("archive.unread", &[generation]);
             Found::Unread
+        }
+        // Another version of this program has made it, and may come back for it. The next rebuild puts one of ours in its place.
+        Err(StoreError::UnknownFormat { .. }) => {
+            out.note("archive.unknown_format", &[generation]);
+            Found::None
         }
         Err(_) => {
             out.note("archive.damaged", &[generation]);

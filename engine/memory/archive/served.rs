@@ -1,5 +1,5 @@
-//! A generation that is searched: its graph in memory, and where the vectors are. What is read of it becomes a graph as it arrives, so
-//! that little is left to do at the end, when somebody waits.
+//! A generation that is searched: its graph in memory, and where the vectors are. What is read of it becomes codes as it arrives: at the
+//! end, between two batches, only links and ids are looked through.
 
 use std::{
     fmt,
@@ -68,9 +68,14 @@ impl Arriving {
         if codec.is_empty() {
             return Ok(());
         }
+        let codec = codec.to_vec();
         if self.coded.is_none() {
-            let codec = Codec::from_bytes(self.shape, codec)?;
+            let codec = Codec::from_bytes(self.shape, &codec)?;
             let mut codes = codec.codes();
+            let (per_code, found) = (codes.bytes_per_code(), self.loading.code_bytes());
+            if per_code != found {
+                return Err(GraphError::CodesLength { per_code, found });
+            }
             // Its file is as long as so many take.
             codes.reserve_exact(records);
             self.coded = Some((codec, codes));

@@ -15,6 +15,8 @@ const MAGIC: [u8; 8] = *b"STORMARC";
 const VERSION: u32 = 2;
 /// The bytes of a footer.
 pub(super) const FOOTER_BYTES: usize = 8 + 4 + 16 + 8 + 4 + 4 + 4 + 4 + 4 + 4 + 8 + 8 + 8 + Digest::LEN + 4;
+/// The bytes of one of format 1, which did not say how rows are written.
+const FORMER_BYTES: usize = FOOTER_BYTES - 4;
 /// The most links of a node.
 const DEGREE_MAX: u32 = 1 << 10;
 /// The most bytes of what codes were made by.
@@ -94,6 +96,10 @@ impl Footer {
         let (checked, crc) = bytes.split_last_chunk().expect("a footer has a fixed size");
         let (expected, found) = (crc32c::crc32c(checked), u32::from_le_bytes(*crc));
         if expected != found {
+            if is_former(&bytes[FOOTER_BYTES - FORMER_BYTES..]) {
+                let offset = file_bytes - FORMER_BYTES as u64 + MAGIC.len() as u64;
+                return Err(StoreError::UnknownFormat { path: path.into(), offset, expected: VERSION, found: 1 });
+            }
             let (expected, found) = (format!("checksum {expected:08x}"), format!("{found:08x}"));
             return Err(damaged(Flaw::new(checked.len(), expected, found)));
         }
@@ -165,6 +171,13 @@ impl Footer {
     pub(super) fn row_at(&self, row: u64) -> u64 {
         row * self.format.stride(self.components)
     }
+}
+
+/// Whether it is a whole footer of format 1.
+fn is_former(bytes: &[u8]) -> bool {
+    let (checked, crc) = bytes.split_last_chunk().expect("a footer has a fixed size");
+    checked.starts_with(&[&MAGIC[..], &1_u32.to_le_bytes()].concat())
+        && crc32c::crc32c(checked) == u32::from_le_bytes(*crc)
 }
 
 /// The bytes of a body with the checksums of its blocks.

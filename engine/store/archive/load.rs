@@ -138,6 +138,11 @@ impl Loading {
         Ok(self.left == 0)
     }
 
+    /// How many bytes a code has, as the footer says.
+    pub fn code_bytes(&self) -> usize {
+        self.generation.footer.code_bytes as usize
+    }
+
     /// How vectors were made into codes, and the codes that were read since this was asked last; nothing yet before the first.
     pub fn take_codes(&mut self) -> (&[u8], Vec<Vec<u8>>) {
         let codes = std::mem::take(&mut self.parts.codes);

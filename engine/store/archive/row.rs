@@ -1,4 +1,4 @@
-//! The row of a record: its vector's components, as they are or halved.
+//! The row of a record: its vector's components, as they are or rounded to 16 bits.
 //!
 //! A row of 16-bit floats is half as long, and says of a component about three digits: enough to tell which of some candidates are
 //! the nearest, not how far they are. Whoever searches therefore reads those few from the ground truth ([`RowFormat::is_exact`]).

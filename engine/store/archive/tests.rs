@@ -116,6 +116,29 @@ fn every_byte_that_is_wrong_is_found_with_its_place() {
 }
 
 #[test]
+fn a_generation_of_the_former_format_is_told_from_a_damaged_one() {
+    let disk = TestDisk::new();
+    let name = written(&disk, 4);
+    let whole = disk.bytes(&NO.path());
+    let footer = whole.len() - super::footer::FOOTER_BYTES;
+    // Without the format of rows, behind magic, format, log, number and components.
+    let mut former = whole[footer..footer + 40].to_vec();
+    former[8] = 1;
+    former.extend_from_slice(&whole[footer + 44..whole.len() - 4]);
+    former.extend_from_slice(&crc32c::crc32c(&former).to_le_bytes());
+    let bytes = [&whole[..footer], &former].concat();
+    disk.set(&NO.path(), &bytes);
+    let name = GenerationName { bytes: bytes.len() as u64, ..name };
+    let Err(error) = load(&disk, &name) else { panic!("it was believed") };
+    assert!(matches!(error, StoreError::UnknownFormat { expected: 2, found: 1, .. }), "{error}");
+    let mut rotten = bytes;
+    rotten[footer + 20] ^= 1;
+    disk.set(&NO.path(), &rotten);
+    let Err(error) = load(&disk, &name) else { panic!("it was believed") };
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+#[test]
 fn another_generation_of_that_name_is_refused() {
     let disk = TestDisk::new();
     let name = written(&disk, 4);
