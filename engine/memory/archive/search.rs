@@ -90,7 +90,8 @@ impl ArchiveScan {
                     let (id, version) = self.archive.generation.record(**node as usize);
                     view.index.version(id) == Some(version)
                 };
-                let current = found.iter().filter(is_current).count();
+                // Each look may miss every cache: no more of them than it takes.
+                let current = found.iter().filter(is_current).take(self.reads).count();
                 if current < self.reads && found.len() == self.width && found.len() < self.archive.generation.len() {
                     // Too many of them are of the past.
                     if self.longer == LONGER_MAX {

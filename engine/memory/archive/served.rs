@@ -17,7 +17,7 @@ use crate::{
     },
     vector::{
         Kernels, Shape,
-        graph::{Codec, Codes, Graph, GraphError, GraphSearch},
+        graph::{self, Codec, Codes, Graph, GraphError, GraphSearch},
     },
 };
 
@@ -36,18 +36,21 @@ pub(super) struct Arriving {
     shape: Shape,
     /// What has come of it, once it is known how vectors were made into codes.
     coded: Option<(Codec, Codes)>,
+    links: Vec<u32>,
 }
 
 impl Arriving {
     /// Of vectors of that shape, whose file was opened.
     pub(super) fn new(loading: Loading, shape: Shape) -> Arriving {
-        Arriving { loading, shape, coded: None }
+        // Its file is as long as so many take.
+        let links = graph::room_for_links(loading.about().0.records as usize * loading.degree());
+        Arriving { loading, shape, coded: None, links }
     }
 
     /// Reads the next `blocks`; true once all was read.
     pub(super) fn step(&mut self, blocks: usize) -> StoreResult<bool> {
         let all = self.loading.step(blocks)?;
-        self.take_codes().map_err(|error| foreign(self.loading.about().0, &error))?;
+        self.take_parts().map_err(|error| foreign(self.loading.about().0, &error))?;
         Ok(all)
     }
 
@@ -57,22 +60,21 @@ impl Arriving {
         let name = *generation.name();
         let (codec, codes) = self.coded.expect("a body begins with its codec");
         let entry = (!codes.is_empty()).then_some(parts.entry);
-        let graph = Graph::from_parts(codes, parts.links, parts.degree, entry, kernels);
+        let graph = Graph::from_parts(codes, self.links, parts.degree, entry, kernels);
         let graph = Arc::new(graph.map_err(|error| foreign(name, &error))?);
         Ok(Archive { generation, codec, graph, damaged: AtomicBool::new(false) })
     }
 
-    fn take_codes(&mut self) -> Result<(), GraphError> {
-        let records = self.loading.about().0.records as usize;
-        let (codec, pieces) = self.loading.take_codes();
+    fn take_parts(&mut self) -> Result<(), GraphError> {
+        let (records, found) = (self.loading.about().0.records as usize, self.loading.code_bytes());
+        let (codec, pieces, links) = self.loading.take_parts();
         if codec.is_empty() {
             return Ok(());
         }
-        let codec = codec.to_vec();
         if self.coded.is_none() {
-            let codec = Codec::from_bytes(self.shape, &codec)?;
+            let codec = Codec::from_bytes(self.shape, codec)?;
             let mut codes = codec.codes();
-            let (per_code, found) = (codes.bytes_per_code(), self.loading.code_bytes());
+            let per_code = codes.bytes_per_code();
             if per_code != found {
                 return Err(GraphError::CodesLength { per_code, found });
             }
@@ -81,6 +83,7 @@ impl Arriving {
             self.coded = Some((codec, codes));
         }
         let (_, codes) = self.coded.as_mut().expect("it was made if there was none");
+        self.links.extend_from_slice(&links);
         pieces.iter().try_for_each(|piece| codes.push_bytes(piece))
     }
 }

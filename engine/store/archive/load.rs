@@ -101,10 +101,10 @@ impl Loading {
         // The file is as long as so many records take: it was compared.
         let records = footer.records as usize;
         let (ids, versions) = (Vec::with_capacity(records), Vec::with_capacity(records));
-        let (seals, links) = (Vec::with_capacity(records), Vec::with_capacity(records * footer.degree as usize));
+        let seals = Vec::with_capacity(records);
         Loading {
             generation: Generation { name, path, file, footer, ids, versions, seals },
-            parts: GraphParts { links, entry: footer.entry, degree: footer.degree, ..GraphParts::default() },
+            parts: GraphParts { entry: footer.entry, degree: footer.degree, ..GraphParts::default() },
             pending: Vec::new(),
             offset: footer.body_at,
             left: footer.body_bytes(),
@@ -138,15 +138,20 @@ impl Loading {
         Ok(self.left == 0)
     }
 
+    /// How many links each node has, as the footer says.
+    pub fn degree(&self) -> usize {
+        self.generation.footer.degree as usize
+    }
+
     /// How many bytes a code has, as the footer says.
     pub fn code_bytes(&self) -> usize {
         self.generation.footer.code_bytes as usize
     }
 
-    /// How vectors were made into codes, and the codes that were read since this was asked last; nothing yet before the first.
-    pub fn take_codes(&mut self) -> (&[u8], Vec<Vec<u8>>) {
-        let codes = std::mem::take(&mut self.parts.codes);
-        (&self.parts.codec, codes)
+    /// How vectors were made into codes, and the codes and links that were read since this was asked last; nothing yet before the first.
+    pub fn take_parts(&mut self) -> (&[u8], Vec<Vec<u8>>, Vec<u32>) {
+        let (codes, links) = (std::mem::take(&mut self.parts.codes), std::mem::take(&mut self.parts.links));
+        (&self.parts.codec, codes, links)
     }
 
     /// Gives what was read and not taken before, all of it being read.

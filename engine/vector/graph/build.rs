@@ -17,12 +17,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use stormproof_contract::Pool;
 
 use super::super::kernels::Kernels;
-use super::super::simd::pages::prefer_large_pages;
 use super::codes::{CodeQuery, Codes};
 use super::prune::prune;
 use super::search::Graph;
 use super::walk::{Links, Met, Walk};
-use super::{GraphError, GraphRules, NO_LINK, splitmix64};
+use super::{GraphError, GraphRules, NO_LINK, room_for_links, splitmix64};
 
 /// At least so many batches.
 pub(super) const BATCHES: u64 = 50;
@@ -79,8 +78,7 @@ impl Builder {
         let (nodes, per_node) = (codes.len(), rules.room());
         let order = order(&codes);
         let phase = if nodes == 0 { Phase::Done } else { Phase::Insert(1) };
-        let mut links = Vec::with_capacity(nodes * per_node);
-        prefer_large_pages(links.spare_capacity_mut());
+        let mut links = room_for_links(nodes * per_node);
         links.resize(nodes * per_node, NO_LINK);
         Ok(Self {
             links,

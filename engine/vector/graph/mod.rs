@@ -37,6 +37,7 @@ pub use search::{Candidate, Graph, GraphSearch};
 
 use super::VectorError;
 use super::metric::Shape;
+use super::simd::pages::prefer_large_pages;
 
 /// In place of a link that a node has not.
 pub const NO_LINK: u32 = u32::MAX;
@@ -173,6 +174,13 @@ pub fn bytes_needed_to_build(nodes: u64, shape: Shape, rules: GraphRules) -> u64
     let links = batch.saturating_mul(8 * u64::from(rules.degree));
     let per_node = bytes_per_code(shape) as u64 + 8 + 4 * rules.room() as u64 + 8;
     nodes.saturating_mul(per_node).saturating_add(links).saturating_add(nodes / 8)
+}
+
+/// No links yet, and room for so many, which will be read here and there.
+pub fn room_for_links(count: usize) -> Vec<u32> {
+    let mut links = Vec::with_capacity(count);
+    prefer_large_pages(links.spare_capacity_mut());
+    links
 }
 
 /// A number that looks like chance, and is the same for the same `state`.
