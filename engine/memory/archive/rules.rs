@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{memory::config::ConfigError, store::archive::RowFormat, vector::graph::GraphRules};
 
-/// See the file's description. The defaults: 64 links; a candidate list of 100, for building and for searching. There is no beam width, which
-/// says how many nodes of a graph on disk are read at a time: this graph is in memory, and all rows that a search reads are one batch.
+/// See the file's description. The defaults: 64 links; a candidate list of 64 for building ([`GraphRules`] says why not 100), and of 100 for
+/// searching. There is no beam width, which says how many nodes of a graph on disk are read at a time: this graph is in memory, and all
+/// rows that a search reads are one batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveRules {
