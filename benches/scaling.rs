@@ -11,12 +11,15 @@ use std::{cell::OnceCell, hint::black_box, sync::Arc, thread, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use stormproof_bench::{
-    graphs::{Threads, codes},
+    graphs::codes,
     scan::{HITS, index, uniform},
 };
-use stormproof_engine::vector::{
-    FlatIndex, Kernels, Metric,
-    graph::{Builder, Codec, Graph, GraphRules, GraphSearch},
+use stormproof_engine::{
+    driver::Threads,
+    vector::{
+        FlatIndex, Kernels, Metric,
+        graph::{Builder, Codec, Graph, GraphRules, GraphSearch},
+    },
 };
 
 const DIM: usize = 128;
@@ -46,8 +49,7 @@ impl Made {
         let flat = index(Kernels::detect(), Metric::L2, DIM, &components).expect("admitted vectors");
         let (codec, codes) = codes(DIM, &components).expect("admitted vectors");
         let mut builder = Builder::new(codes, GraphRules::default(), Kernels::detect()).expect("the default rules");
-        let pool = Threads(thread::available_parallelism().map_or(1, usize::from));
-        while !builder.step(u32::MAX, &pool) {}
+        while !builder.step(u32::MAX, &Threads::of_machine()) {}
         Made { flat, codec, graph: Arc::new(builder.finish()), queries: uniform(QUERIES * DIM, 2) }
     }
 

@@ -55,3 +55,4 @@ pub use host::{Note, Observer, Running, Stop};
 pub use job_child::{job_child_dir, run_job_child};
 pub use jobs::{JOB_ARGUMENT, JobCommand};
 pub use open::{OpenError, Options, open};
+pub use pool::Threads;

@@ -196,6 +196,7 @@ fn lock(disk: &dyn Disk) -> DiskResult<Box<dyn Lock>> {
         }
     }
 }
+
 const INCARNATION_FILE: &str = "incarnation";
 pub(super) const NODE_DIR: &str = "node";
 

@@ -10,11 +10,11 @@ use stormproof_contract::{OneThread, Pool};
 
 /// Some threads.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Threads(usize);
+pub struct Threads(usize);
 
 impl Threads {
     /// As many as this machine runs at a time.
-    pub(super) fn of_machine() -> Threads {
+    pub fn of_machine() -> Threads {
         Threads(thread::available_parallelism().map_or(1, NonZero::get))
     }
 }
